@@ -1,0 +1,1 @@
+//! OCI artifacts that hold Wasm: pull, push, content store, embedded registry.

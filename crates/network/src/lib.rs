@@ -1,0 +1,1 @@
+//! All sockets of a node.

@@ -1,0 +1,1 @@
+//! The processes that touch guests: roles runner and compiler.

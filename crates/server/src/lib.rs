@@ -1,0 +1,1 @@
+//! The API: request, object, store, watch.

@@ -1,0 +1,1 @@
+//! A whole cluster in memory with time under control.

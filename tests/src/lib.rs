@@ -1,0 +1,1 @@
+//! What black-box tests share: starting the binary, waiting for it, asking it over HTTP.
