@@ -34,7 +34,12 @@ pub(crate) struct Fetched {
 
 /// Reads a reference as every container tool does: no registry means Docker Hub, no tag means `latest`.
 pub(crate) fn parse(name: &str) -> Result<Reference, PullError> {
-    name.parse().map_err(|e| PullError::InvalidName { name: name.into(), why: format!("{e}") })
+    let invalid = |why: String| PullError::InvalidName { name: name.into(), why: format!("invalid reference format: {why}") };
+    let reference: Reference = name.parse().map_err(|e| invalid(format!("{e}")))?;
+    if reference.repository().bytes().any(|b| b.is_ascii_uppercase()) {
+        return Err(invalid(format!("repository name ({}) must be lowercase", reference.repository())));
+    }
+    Ok(reference)
 }
 
 /// Registries on this machine are spoken to without TLS, as Docker and containerd do.
