@@ -24,7 +24,11 @@ impl Identity {
 
     /// The agent of one node.
     pub fn node(name: &str) -> Self {
-        Self { user: format!("system:node:{name}"), groups: ["system:nodes", "system:authenticated"].map(Into::into).into(), ..Self::default() }
+        Self {
+            user: format!("system:node:{name}"),
+            groups: ["system:nodes", "system:authenticated"].map(Into::into).into(),
+            ..Self::default()
+        }
     }
 }
 

@@ -31,7 +31,7 @@ impl fmt::Display for GroupResource {
 }
 
 /// An object within its collection. Cluster-scoped objects have an empty namespace. Sorts as the store's keys do, bytewise.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Key {
     pub namespace: Box<str>,
     pub name: Box<str>,
@@ -59,8 +59,46 @@ impl Key {
     }
 }
 
+impl Ord for Key {
+    /// The order of `path`: `a-b/x` stands before `a/x`, because a dash is less than a slash.
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        if self.namespace == other.namespace {
+            return self.name.cmp(&other.name);
+        }
+        self.path_bytes().cmp(other.path_bytes()).then_with(|| self.namespace.cmp(&other.namespace))
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Key {
+    fn path_bytes(&self) -> impl Iterator<Item = u8> {
+        let slash = if self.namespace.is_empty() { "" } else { "/" };
+        self.namespace.bytes().chain(slash.bytes()).chain(self.name.bytes())
+    }
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.namespace.is_empty() { f.write_str(&self.name) } else { write!(f, "{}/{}", self.namespace, self.name) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sorts_as_the_paths_do() {
+        let pods = GroupResource::new("", "pods");
+        let mut keys: Vec<_> =
+            [("a", "x"), ("a-b", "x"), ("a", "b"), ("", "a"), ("ab", "a"), ("a.b", "a"), ("", "z")].map(|(ns, name)| Key::new(ns, name)).into();
+        keys.sort();
+        let paths: Vec<_> = keys.iter().map(|key| key.path(&pods)).collect();
+        assert!(paths.is_sorted(), "{paths:?}");
     }
 }

@@ -1,0 +1,152 @@
+//! All objects of one collection, sorted, with the indexes that loops ask for and the ring of their last changes.
+use super::ring::{Ring, Seen};
+use crate::{Entry, View, entry::Slot, views};
+use knarr_machinery::{GroupResource, Key, Revision};
+use std::{
+    collections::{BTreeSet, HashMap},
+    ops::Bound,
+    sync::Arc,
+};
+use tokio::{sync::watch, time::Instant};
+
+/// Enough for a few thousand changes of pods: a client that lists ten thousand of them over a slow line still finds its place.
+const RING_BYTES: usize = 8 << 20;
+/// Leases and events change all the time, and who falls behind loses nothing by listing again.
+const BUSY_RING_BYTES: usize = 512 << 10;
+const BUSY: &[(&str, &str)] = &[("coordination.k8s.io", "leases"), ("", "events"), ("events.k8s.io", "events")];
+
+pub(super) struct Collection {
+    entries: BTreeSet<Slot>,
+    by_owner: Index,
+    by_node: Index,
+    is_pods: bool,
+    pub(super) ring: Ring,
+    /// Up to where this collection is known. Watchers wait on it.
+    pub(super) moved: watch::Sender<Revision>,
+}
+
+impl Collection {
+    pub(super) fn new(resource: &GroupResource) -> Self {
+        let is_busy = BUSY.contains(&(&*resource.group, &*resource.resource));
+        Self {
+            entries: BTreeSet::new(),
+            by_owner: Index::default(),
+            by_node: Index::default(),
+            is_pods: *resource == views::Pod::resource(),
+            ring: Ring::new(if is_busy { BUSY_RING_BYTES } else { RING_BYTES }),
+            moved: watch::Sender::new(Revision(0)),
+        }
+    }
+
+    pub(super) fn get(&self, key: &Key) -> Option<&Arc<Entry>> {
+        self.entries.get(key).map(|slot| &slot.0)
+    }
+
+    /// In the order of keys.
+    pub(super) fn list(&self, namespace: Option<&str>) -> Vec<Arc<Entry>> {
+        let Some(namespace) = namespace else { return self.entries.iter().map(|slot| Arc::clone(&slot.0)).collect() };
+        let start = Key::new(namespace, "");
+        let range = self.entries.range::<Key, _>((Bound::Included(&start), Bound::Unbounded));
+        range.take_while(|slot| *slot.0.key.namespace == *namespace).map(|slot| Arc::clone(&slot.0)).collect()
+    }
+
+    pub(super) fn owned_by(&self, uid: &str) -> Vec<Arc<Entry>> {
+        self.by_owner.get(uid)
+    }
+
+    pub(super) fn on_node(&self, node: &str) -> Vec<Arc<Entry>> {
+        self.by_node.get(node)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The bytes of all objects, without what they take beside.
+    pub(super) fn object_bytes(&self) -> usize {
+        self.entries.iter().map(|slot| slot.0.bytes.len()).sum()
+    }
+
+    /// Puts an object where nothing as new stands. `revision` is that of the change, which a relist makes later than the object's own.
+    pub(super) fn put(&mut self, revision: Revision, entry: Arc<Entry>, at: Instant) {
+        if self.get(&entry.key).is_some_and(|kept| kept.revision >= entry.revision) {
+            return;
+        }
+        let was = self.insert(&entry);
+        self.remember(revision, Some(entry), was, at);
+    }
+
+    pub(super) fn delete(&mut self, revision: Revision, key: &Key, at: Instant) {
+        let Some(was) = self.take(key) else { return };
+        self.remember(revision, None, Some(was), at);
+    }
+
+    /// Puts an object without telling anybody: what was there when the process started.
+    pub(super) fn load(&mut self, entry: &Arc<Entry>) {
+        self.insert(entry);
+    }
+
+    /// The keys that are here and not in `present`.
+    pub(super) fn missing_from(&self, present: &BTreeSet<&Key>) -> Vec<Key> {
+        self.entries.iter().filter(|slot| !present.contains(&slot.0.key)).map(|slot| slot.0.key.clone()).collect()
+    }
+
+    fn insert(&mut self, entry: &Arc<Entry>) -> Option<Arc<Entry>> {
+        let was = self.take(&entry.key);
+        for (index, name) in self.indexes(entry) {
+            index.add(name, entry);
+        }
+        self.entries.insert(Slot(Arc::clone(entry)));
+        was
+    }
+
+    fn take(&mut self, key: &Key) -> Option<Arc<Entry>> {
+        let Slot(was) = self.entries.take(key)?;
+        for (index, name) in self.indexes(&was) {
+            index.remove(&name, key);
+        }
+        Some(was)
+    }
+
+    /// The indexes that an entry stands in, and under which name.
+    fn indexes(&mut self, entry: &Entry) -> impl Iterator<Item = (&mut Index, Box<str>)> {
+        let owner = entry.meta.controller().map(|owner| owner.uid.clone());
+        let node = if self.is_pods { entry.view::<views::Pod>().spec.node_name.clone() } else { None };
+        [(&mut self.by_owner, owner), (&mut self.by_node, node)].into_iter().filter_map(|(index, name)| Some((index, name?)))
+    }
+
+    fn remember(&mut self, revision: Revision, now: Option<Arc<Entry>>, was: Option<Arc<Entry>>, at: Instant) {
+        // The ring is sorted by revision, whatever several feeds of one collection bring.
+        let revision = revision.max(*self.moved.borrow());
+        self.ring.push(Seen { revision, now, was }, at);
+        self.advance(revision);
+    }
+
+    /// Everything up to `revision` is known now. Wakes who waits.
+    pub(super) fn advance(&mut self, revision: Revision) {
+        self.moved.send_modify(|known| *known = revision.max(*known));
+    }
+}
+
+/// Entries by something that they name: an owner's uid, a node.
+#[derive(Default)]
+struct Index(HashMap<Box<str>, BTreeSet<Slot>>);
+
+impl Index {
+    fn get(&self, name: &str) -> Vec<Arc<Entry>> {
+        self.0.get(name).into_iter().flatten().map(|slot| Arc::clone(&slot.0)).collect()
+    }
+
+    fn add(&mut self, name: Box<str>, entry: &Arc<Entry>) {
+        self.0.entry(name).or_default().insert(Slot(Arc::clone(entry)));
+    }
+
+    fn remove(&mut self, name: &str, key: &Key) {
+        if let Some(slots) = self.0.get_mut(name) {
+            slots.remove(key);
+            if slots.is_empty() {
+                self.0.remove(name);
+            }
+        }
+    }
+}
