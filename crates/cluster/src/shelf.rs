@@ -116,6 +116,15 @@ impl Shelf {
         entries.iter().map(|entry| entry.view()).collect()
     }
 
+    /// The objects of any collection that name this uid among their owners, for the garbage collector.
+    pub fn dependents(&self, owner_uid: &str) -> Vec<(GroupResource, Arc<Entry>)> {
+        let state = self.read();
+        let of = |(resource, collection): (&GroupResource, &Collection)| -> Vec<_> {
+            collection.dependents(owner_uid).into_iter().map(|entry| (resource.clone(), entry)).collect()
+        };
+        state.iter().flat_map(of).collect()
+    }
+
     /// The pods bound to a node.
     pub fn pods_on(&self, node: &str) -> Vec<Arc<views::Pod>> {
         let entries = self.read().get(&views::Pod::resource()).map(|pods| pods.on_node(node)).unwrap_or_default();
@@ -127,7 +136,7 @@ impl Shelf {
         let mut state = self.write();
         let collection = state.entry(resource.clone()).or_insert_with(|| Collection::new(resource));
         let place = collection.ring.seek(after)?;
-        Ok(Watch::new(Arc::clone(self), resource.clone(), place, collection.moved.subscribe()))
+        Ok(Watch::new(Arc::clone(self), resource.clone(), after, place, collection.moved.subscribe()))
     }
 
     /// Returns once everything up to this revision of the collection is on this shelf. Waits for ever for a revision that never comes: the

@@ -8,8 +8,8 @@ mod workload;
 
 pub use config::{ConfigMap, Lease, LeaseSpec, Namespace, NamespaceSpec, NamespaceStatus, Secret, ServiceAccount};
 pub use network::{
-    Endpoint, EndpointConditions, EndpointPort, EndpointSlice, HttpPath, HttpRule, Ingress, IngressBackend, IngressPort, IngressRule,
-    IngressService, IngressSpec, IngressTls, Service, ServicePort, ServiceSpec, TargetRef,
+    Endpoint, EndpointConditions, EndpointPort, EndpointSlice, Endpoints, HttpPath, HttpRule, Ingress, IngressBackend, IngressPort,
+    IngressRule, IngressService, IngressSpec, IngressTls, Service, ServicePort, ServiceSpec, TargetRef,
 };
 pub use node::{Address, Daemon, DaemonEndpoints, Node, NodeImage, NodeSpec, NodeStatus, Taint};
 pub use pod::{
@@ -36,6 +36,8 @@ pub struct Condition {
     pub message: Box<str>,
     pub last_transition_time: Option<Timestamp>,
     pub last_heartbeat_time: Option<Timestamp>,
+    /// Of Deployments only: when it last got on.
+    pub last_update_time: Option<Timestamp>,
 }
 
 impl Condition {

@@ -50,7 +50,15 @@ impl Collection {
         range.take_while(|slot| *slot.0.key.namespace == *namespace).map(|slot| Arc::clone(&slot.0)).collect()
     }
 
+    /// Those whose controlling owner has this uid.
     pub(super) fn owned_by(&self, uid: &str) -> Vec<Arc<Entry>> {
+        let mut owned = self.by_owner.get(uid);
+        owned.retain(|entry| entry.meta.controller().is_some_and(|owner| *owner.uid == *uid));
+        owned
+    }
+
+    /// Those that name this uid among their owners.
+    pub(super) fn dependents(&self, uid: &str) -> Vec<Arc<Entry>> {
         self.by_owner.get(uid)
     }
 
@@ -93,26 +101,26 @@ impl Collection {
 
     fn insert(&mut self, entry: &Arc<Entry>) -> Option<Arc<Entry>> {
         let was = self.take(&entry.key);
-        for (index, name) in self.indexes(entry) {
-            index.add(name, entry);
-        }
+        let Names { owners, node } = self.names(entry);
+        owners.into_iter().for_each(|owner| self.by_owner.add(owner, entry));
+        node.into_iter().for_each(|node| self.by_node.add(node, entry));
         self.entries.insert(Slot(Arc::clone(entry)));
         was
     }
 
     fn take(&mut self, key: &Key) -> Option<Arc<Entry>> {
         let Slot(was) = self.entries.take(key)?;
-        for (index, name) in self.indexes(&was) {
-            index.remove(&name, key);
-        }
+        let Names { owners, node } = self.names(&was);
+        owners.iter().for_each(|owner| self.by_owner.remove(owner, key));
+        node.iter().for_each(|node| self.by_node.remove(node, key));
         Some(was)
     }
 
-    /// The indexes that an entry stands in, and under which name.
-    fn indexes(&mut self, entry: &Entry) -> impl Iterator<Item = (&mut Index, Box<str>)> {
-        let owner = entry.meta.controller().map(|owner| owner.uid.clone());
+    /// Under which names an entry stands in the indexes.
+    fn names(&self, entry: &Entry) -> Names {
+        let owners = entry.meta.owner_references.iter().map(|owner| owner.uid.clone()).collect();
         let node = if self.is_pods { entry.view::<views::Pod>().spec.node_name.clone() } else { None };
-        [(&mut self.by_owner, owner), (&mut self.by_node, node)].into_iter().filter_map(|(index, name)| Some((index, name?)))
+        Names { owners, node }
     }
 
     fn remember(&mut self, revision: Revision, now: Option<Arc<Entry>>, was: Option<Arc<Entry>>, at: Instant) {
@@ -126,6 +134,12 @@ impl Collection {
     pub(super) fn advance(&mut self, revision: Revision) {
         self.moved.send_modify(|known| *known = revision.max(*known));
     }
+}
+
+struct Names {
+    /// Uids of all owners, the controlling one and others.
+    owners: Vec<Box<str>>,
+    node: Option<Box<str>>,
 }
 
 /// Entries by something that they name: an owner's uid, a node.

@@ -126,6 +126,14 @@ fn watches_from_any_revision_that_is_kept() {
 }
 
 #[tokio::test]
+async fn a_watch_from_the_future_begins_there() {
+    let shelf = Shelf::new();
+    let mut watch = shelf.watch(&pods(), Revision(2)).unwrap();
+    feed(&shelf, "+a +b +c");
+    assert_eq!(say(&watch.next().await.unwrap()), "+c@3");
+}
+
+#[tokio::test]
 async fn a_watcher_behind_the_ring_is_expired_and_one_at_its_edge_is_not() {
     let shelf = Shelf::new();
     let mut slow = shelf.watch(&pods(), Revision(0)).unwrap();

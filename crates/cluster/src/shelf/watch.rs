@@ -14,13 +14,15 @@ const BATCH: usize = 256;
 pub struct Watch {
     shelf: Arc<Shelf>,
     resource: GroupResource,
+    /// Nothing up to here is told, even where it was still to come when the watch began.
+    after: Revision,
     place: Place,
     moved: watch::Receiver<Revision>,
 }
 
 impl Watch {
-    pub(super) fn new(shelf: Arc<Shelf>, resource: GroupResource, place: Place, moved: watch::Receiver<Revision>) -> Self {
-        Self { shelf, resource, place, moved }
+    pub(super) fn new(shelf: Arc<Shelf>, resource: GroupResource, after: Revision, place: Place, moved: watch::Receiver<Revision>) -> Self {
+        Self { shelf, resource, after, place, moved }
     }
 
     /// The next changes, at least one. `Expired` once and for all when this watcher fell behind the ring: list again and watch anew.
@@ -28,9 +30,8 @@ impl Watch {
     pub async fn next(&mut self) -> Result<Vec<Seen>, Expired> {
         loop {
             self.moved.mark_unchanged();
-            let seen = self.shelf.read_ring(&self.resource, self.place, BATCH)?;
+            let seen = self.ready()?;
             if !seen.is_empty() {
-                self.place += seen.len() as Place;
                 return Ok(seen);
             }
             self.moved.changed().await.expect("the sender lives in the shelf, which this watch holds");
@@ -44,8 +45,14 @@ impl Watch {
 
     /// What there is now, without waiting; empty when nothing changed.
     pub fn ready(&mut self) -> Result<Vec<Seen>, Expired> {
-        let seen = self.shelf.read_ring(&self.resource, self.place, BATCH)?;
-        self.place += seen.len() as Place;
-        Ok(seen)
+        loop {
+            let mut seen = self.shelf.read_ring(&self.resource, self.place, BATCH)?;
+            let count = seen.len();
+            self.place += count as Place;
+            seen.retain(|seen| seen.revision > self.after);
+            if !seen.is_empty() || count == 0 {
+                return Ok(seen);
+            }
+        }
     }
 }

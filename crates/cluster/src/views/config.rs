@@ -1,5 +1,5 @@
 //! Namespaces, configuration and leases as loops see them.
-use super::{Map, null_as_default};
+use super::{Condition, Map, null_as_default};
 use crate::view::view;
 use jiff::Timestamp;
 use knarr_machinery::Meta;
@@ -27,6 +27,7 @@ pub struct NamespaceSpec {
 pub struct NamespaceStatus {
     /// `Active` or `Terminating`.
     pub phase: Box<str>,
+    pub conditions: Box<[Condition]>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -51,6 +51,16 @@ pub struct ServicePort {
     pub node_port: Option<u16>,
 }
 
+/// The older form of a Service's endpoints.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Endpoints {
+    pub metadata: Arc<Meta>,
+    /// As JSON: compared whole.
+    pub subsets: Option<Box<serde_json::value::RawValue>>,
+}
+view!(Endpoints, "", "endpoints");
+
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EndpointSlice {

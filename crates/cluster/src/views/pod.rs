@@ -27,6 +27,8 @@ pub struct PodSpec {
     pub hostname: Box<str>,
     pub subdomain: Box<str>,
     pub priority: i32,
+    /// `Never` for a pod that drives none away.
+    pub preemption_policy: Option<Box<str>>,
     pub node_selector: Map,
     pub tolerations: Box<[Toleration]>,
     pub init_containers: Box<[Container]>,

@@ -55,6 +55,7 @@ pub struct DeploymentStatus {
     pub ready_replicas: i32,
     pub available_replicas: i32,
     pub unavailable_replicas: i32,
+    pub terminating_replicas: Option<i32>,
     pub collision_count: Option<i32>,
     pub conditions: Box<[Condition]>,
 }
@@ -87,5 +88,6 @@ pub struct ReplicaSetStatus {
     pub fully_labeled_replicas: i32,
     pub ready_replicas: i32,
     pub available_replicas: i32,
+    pub terminating_replicas: Option<i32>,
     pub conditions: Box<[Condition]>,
 }
