@@ -58,6 +58,16 @@ impl Container {
     pub fn id(&self) -> ContainerId {
         ContainerId::new(&self.pod_uid, &self.name, self.attempt)
     }
+
+    /// This container in that state.
+    pub fn observed(&self, state: State) -> Observed {
+        Observed { id: self.id(), pod_uid: self.pod_uid.clone(), name: self.name.clone(), attempt: self.attempt, state }
+    }
+
+    /// The namespace of its pod.
+    pub fn namespace(&self) -> &str {
+        self.pod.split_once('/').map_or(self.pod.as_str(), |(namespace, _)| namespace)
+    }
 }
 
 /// One address that the pod listens on.

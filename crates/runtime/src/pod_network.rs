@@ -1,6 +1,9 @@
 //! Who gives pods their addresses and binds their sockets.
 use crate::Pending;
-use std::{net::{IpAddr, SocketAddr}, os::fd::OwnedFd};
+use std::{
+    net::{IpAddr, SocketAddr},
+    os::fd::OwnedFd,
+};
 
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {

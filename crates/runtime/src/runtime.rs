@@ -1,9 +1,10 @@
 //! What runs containers on one node.
-use crate::{Container, ContainerId, Image, Observed, Pending, Routes};
+use crate::{Container, ContainerId, Image, Observed, Pending, Routes, protocol::Listener};
+use serde::{Deserialize, Serialize};
 use std::{os::fd::OwnedFd, sync::Arc};
 
 /// A variant exists where the agent acts on it: each becomes a `waiting.reason` of its own.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
 pub enum Error {
     #[error("no such container: {0}")]
     NoSuchContainer(ContainerId),
@@ -22,7 +23,7 @@ pub enum Error {
 }
 
 /// What a container uses now. `memory_bytes`: its guests' memories; `cpu_ns`: processor time spent in its guests, in all.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
     pub cpu_ns: u64,
     pub memory_bytes: u64,
@@ -45,6 +46,10 @@ pub trait Runtime: Send + Sync {
     fn observe(&self) -> Pending<'_, Result<Vec<Observed>, Error>>;
     /// What each running container uses.
     fn usage(&self) -> Pending<'_, Result<Vec<(ContainerId, Usage)>, Error>>;
+    /// Writes on into a new file at the container's log path: the old one was moved away.
+    fn reopen_log<'a>(&'a self, id: &'a ContainerId) -> Pending<'a, Result<(), Error>>;
+    /// Duplicates of the listeners that containers hold which outlived the agent, so that the pod network has them again.
+    fn listeners(&self) -> Pending<'_, Result<Vec<(Listener, OwnedFd)>, Error>>;
     /// Resolves when something may have changed since the last call. One caller at a time.
     fn changed(&self) -> Pending<'_, ()>;
 }
