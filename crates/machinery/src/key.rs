@@ -95,8 +95,9 @@ mod tests {
     #[test]
     fn sorts_as_the_paths_do() {
         let pods = GroupResource::new("", "pods");
-        let mut keys: Vec<_> =
-            [("a", "x"), ("a-b", "x"), ("a", "b"), ("", "a"), ("ab", "a"), ("a.b", "a"), ("", "z")].map(|(ns, name)| Key::new(ns, name)).into();
+        let mut keys: Vec<_> = [("a", "x"), ("a-b", "x"), ("a", "b"), ("", "a"), ("ab", "a"), ("a.b", "a"), ("", "z")]
+            .map(|(ns, name)| Key::new(ns, name))
+            .into();
         keys.sort();
         let paths: Vec<_> = keys.iter().map(|key| key.path(&pods)).collect();
         assert!(paths.is_sorted(), "{paths:?}");

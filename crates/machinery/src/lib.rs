@@ -1,12 +1,22 @@
 //! What is true of every Kubernetes object, whatever its kind. Pure: no I/O, no clock, no randomness; a schema is an argument.
 mod field_error;
+pub mod json;
 mod key;
+mod label_selector;
 mod meta;
+pub mod names;
+pub mod patch;
+mod quantity;
+pub mod schema;
+pub mod selector;
 mod status;
+pub mod table;
 
 pub use field_error::{FieldError, Problem};
 pub use key::{GroupResource, Key};
+pub use label_selector::{Expression, LabelSelector};
 pub use meta::{Meta, Owner};
+pub use quantity::{Form, Quantity, QuantityError};
 pub use status::{Cause, Details, Reason, Status};
 
 /// A boxed future, as object-safe seams return it.

@@ -97,7 +97,8 @@ impl Status {
     }
 
     pub fn forbidden(resource: &GroupResource, name: &str, why: &str) -> Self {
-        let named = if name.is_empty() { format!("{resource} is forbidden: {why}") } else { format!("{resource} {name:?} is forbidden: {why}") };
+        let named =
+            if name.is_empty() { format!("{resource} is forbidden: {why}") } else { format!("{resource} {name:?} is forbidden: {why}") };
         Self::new(403, Reason::Forbidden, named).about(resource, name)
     }
 
@@ -108,7 +109,12 @@ impl Status {
         let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
         let causes = errors.iter().map(FieldError::cause).collect();
         let details = Details { name: name.into(), group: group.into(), kind: kind.into(), causes, ..Details::default() };
-        Self { code: 422, reason: Reason::Invalid, message: format!("{qualified} {name:?} is invalid: {said}"), details: Some(Box::new(details)) }
+        Self {
+            code: 422,
+            reason: Reason::Invalid,
+            message: format!("{qualified} {name:?} is invalid: {said}"),
+            details: Some(Box::new(details)),
+        }
     }
 
     pub fn bad_request(message: impl Into<String>) -> Self {
@@ -126,7 +132,8 @@ impl Status {
 
     pub fn internal(why: impl std::fmt::Display) -> Self {
         let mut status = Self::new(500, Reason::InternalError, format!("Internal error occurred: {why}"));
-        status.details = Some(Box::new(Details { causes: vec![Cause { message: why.to_string(), ..Cause::default() }], ..Details::default() }));
+        status.details =
+            Some(Box::new(Details { causes: vec![Cause { message: why.to_string(), ..Cause::default() }], ..Details::default() }));
         status
     }
 
@@ -136,7 +143,8 @@ impl Status {
 
     /// The body as it goes over the wire.
     pub fn to_json(&self) -> Value {
-        let mut body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": self.message, "code": self.code});
+        let mut body =
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": self.message, "code": self.code});
         if self.reason != Reason::Unknown {
             body["reason"] = json!(self.reason);
         }
@@ -170,7 +178,8 @@ mod tests {
     #[test]
     fn says_no_as_kubernetes_does() {
         let deployments = GroupResource::new("apps", "deployments");
-        let two = [FieldError::required("spec.selector", ""), FieldError::invalid("spec.replicas", -1, "must be greater than or equal to 0")];
+        let two =
+            [FieldError::required("spec.selector", ""), FieldError::invalid("spec.replicas", -1, "must be greater than or equal to 0")];
         for (status, words) in [
             (Status::not_found(&GroupResource::new("", "pods"), "a"), r#"pods "a" not found"#),
             (Status::already_exists(&deployments, "web"), r#"deployments.apps "web" already exists"#),

@@ -2,6 +2,7 @@
 mod bench;
 mod check;
 mod e2e;
+mod gen_schema;
 mod laws;
 mod tidy;
 
@@ -27,6 +28,12 @@ enum Task {
     Tidy,
     /// The end-to-end tests with real components; fails when one is missing and says how to get it.
     E2e,
+    /// Writes the packed schema of the built-in kinds from its published sources.
+    GenSchema {
+        /// Only compare with the committed file.
+        #[arg(long)]
+        check: bool,
+    },
     /// Measures and prints a table: `spine`.
     Bench {
         name: String,
@@ -44,6 +51,7 @@ fn main() -> anyhow::Result<()> {
         Task::Check => check::run(),
         Task::Tidy => tidy::run(),
         Task::E2e => e2e::run(),
+        Task::GenSchema { check } => gen_schema::run(check),
         Task::Bench { name, json, quick } => bench::run(&name, json, quick),
     }
 }
