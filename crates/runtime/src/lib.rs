@@ -8,6 +8,7 @@ mod pod_network;
 pub mod protocol;
 mod routes;
 mod runtime;
+pub mod seal;
 
 pub use container::{Container, ContainerId, Image, Limits, Listen, Mount, Observed, State};
 pub use fake::{FakeRuntime, Script};

@@ -1,6 +1,6 @@
 //! What the agent and a runner say to each other over the runner's control socket. Frames are `connection`'s business.
 //! The runner listens, so that a restarted agent finds the runners that outlived it. All descriptors travel beside the frame, in the order named here.
-use crate::{Container, ContainerId, Error, Listen, Observed, Routes, Usage};
+use crate::{Container, ContainerId, Error, Listen, Observed, Routes, Usage, seal};
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, sync::Arc};
 
@@ -22,6 +22,10 @@ pub enum ToRunner {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Call {
+    /// First on every connection: the key that seals compiled code.
+    Hello {
+        key: seal::Key,
+    },
     /// With descriptors: the compiled code, the log, a listener for each of `container.listen`, a folder for each of `container.mounts`.
     Start {
         container: Box<Container>,
@@ -101,9 +105,12 @@ pub enum ConnectError {
     Unreachable,
 }
 
-/// What the compiler prints, as one line of JSON.
+/// What the compiler says, as the last line of JSON on its stderr. Wasm comes in on its stdin, machine code goes out on its stdout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Compiled {
-    Done(Code),
+    /// Names the engine that the code is for.
+    Done {
+        engine: String,
+    },
     Refused(Error),
 }
