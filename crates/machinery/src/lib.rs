@@ -6,6 +6,7 @@ mod label_selector;
 mod meta;
 pub mod names;
 pub mod patch;
+pub mod protobuf;
 mod quantity;
 pub mod schema;
 pub mod selector;

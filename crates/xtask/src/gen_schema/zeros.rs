@@ -113,6 +113,7 @@ const READ: &[&str] = &[
     "networking.v1.IngressSpec ingressClassName",
     "networking.v1.NetworkPolicyPort endPort port protocol",
     "policy.v1.PodDisruptionBudgetSpec maxUnavailable minAvailable unhealthyPodEvictionPolicy",
+    "policy.v1.PodDisruptionBudgetStatus currentHealthy desiredHealthy disruptionsAllowed expectedPods",
     "scheduling.v1.PriorityClass preemptionPolicy",
     "storage.v1.CSIDriverSpec attachRequired fsGroupPolicy podInfoOnMount requiresRepublish seLinuxMount storageCapacity",
     "storage.v1.StorageClass allowVolumeExpansion reclaimPolicy volumeBindingMode",
