@@ -1,5 +1,6 @@
 //! The seam between the node agent, which decides, and what runs containers and binds sockets, which obeys and reports.
 //! Plain data and small traits; nothing here knows a Kubernetes object.
+mod connect;
 pub mod connection;
 mod container;
 pub mod contract;
@@ -10,6 +11,7 @@ mod routes;
 mod runtime;
 pub mod seal;
 
+pub use connect::Connect;
 pub use container::{Container, ContainerId, Image, Limits, Listen, Mount, Observed, State};
 pub use fake::{FakeRuntime, Script};
 pub use pod_network::{NetworkError, PodNetwork};
