@@ -16,4 +16,5 @@ mod spawn;
 
 pub use error::Error;
 pub use names::{NAMES, Selection};
+pub use nodes::ipam::NodeIpam;
 pub use spawn::{Settings, spawn};

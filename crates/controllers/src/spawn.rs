@@ -25,7 +25,7 @@ pub struct Settings {
     /// The certificate by which clients know the server, PEM.
     pub root_ca_pem: Arc<str>,
     /// Pod addresses that are handed out to nodes; `None` leaves that to somebody else.
-    pub cluster_cidr: Option<Ipv4Net>,
+    pub node_ipam: Option<NodeIpam>,
 }
 
 /// Starts the selected controllers. They run until `stop`; the tracker knows when all have ended.
@@ -41,8 +41,8 @@ pub fn spawn(selection: &Selection, settings: &Settings, cluster: &Cluster, trac
     start.one(GarbageCollector { kinds: settings.kinds.clone() });
     start.one(NodeLifecycle::default());
     start.one(PodGarbageCollector::default());
-    if let Some(cluster_cidr) = settings.cluster_cidr {
-        start.one(NodeIpam { cluster_cidr });
+    if let Some(node_ipam) = settings.node_ipam {
+        start.one(node_ipam);
     }
 }
 

@@ -6,12 +6,12 @@ use knarr_reconcile::{Action, Controller, Object, Plan, Source};
 use serde_json::json;
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
-/// 254 pods a node, more than the 110 that a node takes by default.
-const NODE_PREFIX: u8 = 24;
-
-/// Hands out blocks of this network.
+/// Hands out blocks of the cluster's network.
+#[derive(Debug, Clone, Copy)]
 pub struct NodeIpam {
     pub cluster_cidr: Ipv4Net,
+    /// How long a node's prefix is: /24 are 254 pods, /18 some 16,000.
+    pub node_prefix: u8,
 }
 
 /// There is one key, so that no two passes hand out the same block.
@@ -43,7 +43,7 @@ impl Controller for NodeIpam {
 
     fn reconcile(&self, nodes: &Self::Look, _now: Timestamp) -> Plan {
         let taken: BTreeSet<Ipv4Net> = nodes.iter().filter_map(|node| node.spec.pod_cidr.as_ref()?.parse().ok()).collect();
-        let prefix = NODE_PREFIX.max(self.cluster_cidr.prefix_len());
+        let prefix = self.node_prefix.max(self.cluster_cidr.prefix_len());
         let Ok(blocks) = self.cluster_cidr.subnets(prefix) else { return Plan::nothing() };
         let free = blocks.filter(|block| !taken.iter().any(|taken| taken.contains(block) || block.contains(taken)));
         let lacking = nodes.iter().filter(|node| node.spec.pod_cidr.is_none() && !node.metadata.is_deleting());
@@ -66,7 +66,7 @@ mod tests {
             Arc::new(from_value(json!({"metadata": {"name": format!("n{index}"), "uid": "u"}, "spec": {"podCIDR": cidr}})).unwrap())
         };
         let nodes: Vec<Arc<Node>> = nodes.iter().enumerate().map(node).collect();
-        let plan = NodeIpam { cluster_cidr: cluster.parse().unwrap() }.reconcile(&nodes, Timestamp::UNIX_EPOCH);
+        let plan = NodeIpam { cluster_cidr: cluster.parse().unwrap(), node_prefix: 24 }.reconcile(&nodes, Timestamp::UNIX_EPOCH);
         let block = |action: &Action| match action {
             Action::Patch { patch, .. } => patch["spec"]["podCIDR"].as_str().unwrap().to_owned(),
             other => panic!("{other:?}"),
