@@ -10,7 +10,6 @@ use crate::{
     nodes::{ipam::NodeIpam, lifecycle::NodeLifecycle, pod_garbage::PodGarbageCollector},
     replica_sets::ReplicaSets,
 };
-use ipnet::Ipv4Net;
 use knarr_cluster::{Cluster, Identity};
 use knarr_kinds::Table;
 use knarr_reconcile::Controller;
