@@ -1,5 +1,8 @@
 //! One row of the table. A CRD makes the same row at run time.
-use crate::rules::{Plain, Rules, Strategy, Typed};
+use crate::{
+    object_meta::Naming,
+    rules::{Plain, Rules, Strategy, Typed},
+};
 use jiff::Timestamp;
 use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope, SubResourceScope};
 use knarr_machinery::GroupResource;
@@ -11,7 +14,7 @@ type Str = Cow<'static, str>;
 #[derive(Clone)]
 pub struct Kind {
     pub group: Str,
-    /// The version that is stored and, for now, served.
+    /// The version that is served; the stored one too, unless `stored` says otherwise.
     pub version: Str,
     pub kind: Str,
     pub plural: Str,
@@ -28,7 +31,24 @@ pub struct Kind {
     pub create_on_update: bool,
     /// Answered but never stored: reviews.
     pub ephemeral: bool,
+    /// A create keeps the status that came with it: a kubelet registers its Node whole.
+    pub keeps_status: bool,
+    /// How its objects may be named.
+    pub naming: Naming,
+    /// This row is one more way to serve what another row stores. None: objects are stored as they are served.
+    pub stored: Option<Stored>,
     pub rules: Arc<dyn Rules>,
+}
+
+/// Where a row's objects are kept when another group or version of them is the stored one. Rules and columns of such a row read the
+/// stored form; only what goes over the wire is converted.
+#[derive(Clone)]
+pub struct Stored {
+    pub resource: GroupResource,
+    /// Rewrites an object as served into the stored form, apiVersion included.
+    pub to_stored: fn(Value) -> Value,
+    /// The way back.
+    pub to_served: fn(Value) -> Value,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +61,9 @@ pub enum Sub {
     PortForward,
     Binding,
     Eviction,
+    EphemeralContainers,
+    Resize,
+    Proxy,
     Token,
     Finalize,
 }
@@ -57,6 +80,9 @@ impl Sub {
             Self::PortForward => "portforward",
             Self::Binding => "binding",
             Self::Eviction => "eviction",
+            Self::EphemeralContainers => "ephemeralcontainers",
+            Self::Resize => "resize",
+            Self::Proxy => "proxy",
             Self::Token => "token",
             Self::Finalize => "finalize",
         }
@@ -111,6 +137,9 @@ impl Kind {
             has_generation: false,
             create_on_update: false,
             ephemeral: false,
+            keeps_status: false,
+            naming: Naming::default(),
+            stored: None,
             rules: Arc::new(Plain::<K>::new()),
         }
     }
@@ -139,6 +168,20 @@ impl Kind {
         self.ephemeral = true;
         self
     }
+    pub fn keeps_status(mut self) -> Self {
+        self.keeps_status = true;
+        self
+    }
+    pub fn naming(mut self, naming: Naming) -> Self {
+        self.naming = naming;
+        self
+    }
+    /// Serves what the row of `S` stores. A strategy set after this one reads the stored form.
+    pub fn stored_as<S: Typed>(mut self, to_stored: fn(Value) -> Value, to_served: fn(Value) -> Value) -> Self {
+        self.stored = Some(Stored { resource: GroupResource::new(S::GROUP, S::URL_PATH_SEGMENT), to_stored, to_served });
+        self.rules = Arc::new(Plain::<S>::new());
+        self
+    }
     pub fn column(self, name: &'static str, kind: &'static str, cell: impl Fn(&Value, Timestamp) -> Value + Send + Sync + 'static) -> Self {
         self.push_column(name, kind, false, cell)
     }
@@ -161,8 +204,27 @@ impl Kind {
         self
     }
 
+    /// The collection as clients name it.
     pub fn resource(&self) -> GroupResource {
         GroupResource::new(&self.group, &self.plural)
+    }
+    /// The collection in which store and shelf keep the objects.
+    pub fn storage(&self) -> GroupResource {
+        self.stored.as_ref().map_or_else(|| self.resource(), |stored| stored.resource.clone())
+    }
+    /// A request's object in the stored form.
+    pub fn to_stored(&self, served: Value) -> Value {
+        match &self.stored {
+            Some(way) => (way.to_stored)(served),
+            None => served,
+        }
+    }
+    /// A stored object as this row serves it.
+    pub fn to_served(&self, stored: Value) -> Value {
+        match &self.stored {
+            Some(way) => (way.to_served)(stored),
+            None => stored,
+        }
     }
     /// `v1`, `apps/v1`.
     pub fn api_version(&self) -> String {

@@ -58,7 +58,15 @@ struct TypedDraft<S: Strategy> {
 }
 
 fn malformed<K: Resource>(error: &serde_json::Error) -> Status {
-    Status::bad_request(format!("{} in version {:?} cannot be handled as a {}: {error}", K::KIND, K::VERSION, K::KIND))
+    let why = error.to_string();
+    let why = base64_offset(&why).map_or(why.clone(), |at| format!("illegal base64 data at input byte {at}"));
+    Status::bad_request(format!("{} in version {:?} cannot be handled as a {}: {why}", K::KIND, K::VERSION, K::KIND))
+}
+
+/// Where base64 stopped making sense, in the words of our decoder (`Invalid symbol 32, offset 3.`).
+fn base64_offset(why: &str) -> Option<&str> {
+    let (what, at) = why.strip_suffix('.')?.split_once(", offset ")?;
+    (what.starts_with("Invalid symbol") || what.starts_with("Invalid last symbol")).then_some(at)
 }
 
 impl<S: Strategy> Rules for S {

@@ -23,9 +23,11 @@ impl Table {
         self.rows.iter().find(|k| k.group == group && k.version == version && k.plural == plural)
     }
 
-    /// By collection, in the stored version.
+    /// By collection, in the stored version where there is one.
     pub fn by_resource(&self, resource: &GroupResource) -> Option<&Arc<Kind>> {
-        self.rows.iter().find(|k| k.group == *resource.group && k.plural == *resource.resource)
+        let mut named = self.rows.iter().filter(|k| k.group == *resource.group && k.plural == *resource.resource);
+        let first = named.next()?;
+        Some(if first.stored.is_none() { first } else { named.find(|k| k.stored.is_none()).unwrap_or(first) })
     }
 
     /// By `apiVersion` and `kind` of a manifest.
