@@ -42,9 +42,14 @@ pub fn human_duration(seconds: i64) -> String {
 /// The age of an RFC 3339 time; `<unknown>` when there is none.
 pub fn age(time: Option<&str>, now: Timestamp) -> String {
     match time.and_then(|time| time.parse::<Timestamp>().ok()) {
-        Some(time) => human_duration(now.as_second() - time.as_second()),
+        Some(time) => since(time, now),
         None => "<unknown>".into(),
     }
+}
+
+/// Whole seconds only: 1.9 seconds ago is one second ago.
+pub(crate) fn since(time: Timestamp, now: Timestamp) -> String {
+    human_duration(now.duration_since(time).as_secs())
 }
 
 #[cfg(test)]
@@ -83,7 +88,7 @@ mod tests {
         let now: Timestamp = "2026-01-01T00:10:00Z".parse().unwrap();
         for (time, said) in [
             (Some("2026-01-01T00:00:00Z"), "10m"),
-            (Some("2026-01-01T00:09:59.999999Z"), "1s"),
+            (Some("2026-01-01T00:09:58.999999Z"), "1s"),
             (None, "<unknown>"),
             (Some("x"), "<unknown>"),
         ] {

@@ -116,7 +116,7 @@ impl Summary {
     fn restarts(&self, now: Timestamp) -> String {
         match self.last_restart {
             Some(last) if self.restarts > 0 => {
-                format!("{} ({} ago)", self.restarts, age::human_duration(now.as_second() - last.as_second()))
+                format!("{} ({} ago)", self.restarts, age::since(last, now))
             }
             _ => self.restarts.to_string(),
         }
