@@ -376,7 +376,7 @@ fn time(text: &str, layout: &str, write: impl Fn(jiff::Timestamp) -> String) -> 
     let has_fraction =
         text.get(19..).is_some_and(|rest| rest.starts_with('.') && rest[1..].bytes().take_while(u8::is_ascii_digit).count() == 6);
     match text.parse::<jiff::Timestamp>() {
-        Ok(_) if !text.as_bytes().get(10).is_some_and(|b| *b == b'T') => Err(wrong(text.get(10..).unwrap_or_default(), "T")),
+        Ok(_) if text.as_bytes().get(10) != Some(&b'T') => Err(wrong(text.get(10..).unwrap_or_default(), "T")),
         // Leases tell their times to the microsecond, and nothing less is taken.
         Ok(_) if layout.contains(".000000") && !has_fraction => Err(wrong(text.get(19..).unwrap_or_default(), ".000000")),
         Ok(timestamp) => Ok(write(timestamp)),

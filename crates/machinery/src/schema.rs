@@ -61,7 +61,6 @@ struct KindRow {
 /// Bits of a type's or a field's flags, as the packed file has them.
 mod flag {
     pub const REQUIRED: u16 = 1;
-    pub const LIST_ATOMIC: u16 = 1 << 1;
     pub const LIST_SET: u16 = 1 << 2;
     pub const LIST_MAP: u16 = 1 << 3;
     pub const MAP_ATOMIC: u16 = 1 << 4;

@@ -108,6 +108,15 @@ fn inline_messages_are_hidden_from_json() {
     assert!(handler.is_inline() && object_of(handler).numbered(2).is_some_and(|f| f.name() == "httpGet"));
 }
 
+/// An idle server has little memory; this table is part of it.
+#[test]
+fn the_unpacked_table_is_small() {
+    let schema = shipped();
+    let tables = size_of_val(&*schema.fields) + size_of_val(&*schema.types) + size_of_val(&*schema.shapes) + size_of_val(&*schema.kinds);
+    let whole = tables + schema.text.len() + size_of_val(&*schema.starts) + size_of_val(&*schema.keys);
+    assert!(whole < 200 << 10, "{whole} bytes");
+}
+
 #[test]
 fn a_broken_file_is_refused() {
     use std::io::Write as _;

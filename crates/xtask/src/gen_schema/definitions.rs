@@ -54,7 +54,6 @@ const MICRO_TIME: Shape = Shape::Plain(9);
 const ANY: Shape = Shape::Plain(10);
 
 const REQUIRED: u16 = 1;
-const LIST_ATOMIC: u16 = 1 << 1;
 const LIST_SET: u16 = 1 << 2;
 const LIST_MAP: u16 = 1 << 3;
 const MAP_ATOMIC: u16 = 1 << 4;
@@ -239,7 +238,6 @@ impl Builder<'_> {
         let text = |key: &str| schema[key].as_str().unwrap_or_default();
         let mut flags = map_flags(schema);
         flags |= match text("x-kubernetes-list-type") {
-            "atomic" => LIST_ATOMIC,
             "set" => LIST_SET,
             "map" => LIST_MAP,
             _ => 0,
