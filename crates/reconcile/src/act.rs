@@ -117,7 +117,7 @@ fn write(verb: Verb, resource: &GroupResource, key: Key, subresource: Option<&st
     }
 }
 
-fn create(resource: &GroupResource, object: &Value) -> Write {
+pub(crate) fn create(resource: &GroupResource, object: &Value) -> Write {
     let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     write(Verb::Create, resource, Key::new(namespace, name), None, object)

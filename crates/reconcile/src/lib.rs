@@ -1,6 +1,7 @@
 //! What a control loop is: look, decide, act. Controllers look and decide; the one shell here acts.
 mod act;
 mod controller;
+pub mod fake;
 mod pace;
 mod plan;
 mod queue;

@@ -106,3 +106,6 @@ impl<C: Controller> Shell<C> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
