@@ -5,6 +5,7 @@ mod entry;
 mod front_door;
 mod interest;
 mod recorder;
+pub mod remote;
 mod shelf;
 mod view;
 pub mod views;

@@ -175,9 +175,10 @@ impl Shelf {
         let mut state = self.write();
         for (resource, revision, change) in ready {
             let collection = state.entry(resource).or_insert_with_key(Collection::new);
+            let stamp = collection.stamp(revision);
             match change {
-                Ready::Put(entry) => collection.put(revision, entry, at),
-                Ready::Delete(key) => collection.delete(revision, &key, at),
+                Ready::Put(entry) => collection.put(stamp, entry, at),
+                Ready::Delete(key) => collection.delete(stamp, &key, at),
                 Ready::Nothing => {}
             }
             collection.advance(revision);
@@ -185,18 +186,35 @@ impl Shelf {
         self.move_to(newest);
     }
 
-    /// For feeds: what a new list shows takes the place of what is here. Tells watchers the difference, so that they also see what went.
+    /// For feeds: what a new list shows takes the place of what is here. Tells watchers the difference, so that they also see what went. A
+    /// list is believed even where it is older than what is here: the server may have been put back to an earlier state.
     pub fn replace(&self, resource: &GroupResource, revision: Revision, objects: Vec<(Revision, Bytes)>) {
         let entries = read_all(objects);
         let present: BTreeSet<_> = entries.iter().map(|entry| &entry.key).collect();
         let at = Instant::now();
         let mut state = self.write();
         let collection = state.entry(resource.clone()).or_insert_with(|| Collection::new(resource));
+        let stamp = collection.stamp(revision);
         for key in collection.missing_from(&present) {
-            collection.delete(revision, &key, at);
+            collection.delete(stamp, &key, at);
         }
         for entry in entries {
-            collection.put(revision, entry, at);
+            collection.replace(stamp, entry, at);
+        }
+        collection.advance(revision);
+        self.move_to(revision);
+    }
+
+    /// For feeds of single objects: what a list of one object shows takes the place of what is here of it.
+    pub fn replace_one(&self, resource: &GroupResource, revision: Revision, key: &Key, object: Option<(Revision, Bytes)>) {
+        let entry = object.and_then(|(revision, bytes)| read_entry(revision, bytes));
+        let at = Instant::now();
+        let mut state = self.write();
+        let collection = state.entry(resource.clone()).or_insert_with(|| Collection::new(resource));
+        let stamp = collection.stamp(revision);
+        match entry {
+            Some(entry) => collection.replace(stamp, entry, at),
+            None => collection.delete(stamp, key, at),
         }
         collection.advance(revision);
         self.move_to(revision);

@@ -8,8 +8,9 @@ mod workload;
 
 pub use config::{ConfigMap, Lease, LeaseSpec, Namespace, NamespaceSpec, NamespaceStatus, Secret, ServiceAccount};
 pub use network::{
-    Endpoint, EndpointConditions, EndpointPort, EndpointSlice, Endpoints, HttpPath, HttpRule, Ingress, IngressBackend, IngressPort,
-    IngressRule, IngressService, IngressSpec, IngressTls, Service, ServicePort, ServiceSpec, TargetRef,
+    Endpoint, EndpointConditions, EndpointPort, EndpointSlice, Endpoints, HttpPath, HttpRule, Ingress, IngressAddress, IngressBackend,
+    IngressLoadBalancer, IngressPort, IngressRule, IngressService, IngressSpec, IngressStatus, IngressTls, Service, ServicePort,
+    ServiceSpec, TargetRef,
 };
 pub use node::{Address, Daemon, DaemonEndpoints, Node, NodeImage, NodeSpec, NodeStatus, Taint};
 pub use pod::{

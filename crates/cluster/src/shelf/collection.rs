@@ -75,11 +75,28 @@ impl Collection {
         self.entries.iter().map(|slot| slot.0.bytes.len()).sum()
     }
 
+    /// The revision under which the changes of one visit to the lock are remembered: the feed's own, or the next one where this collection is
+    /// known further already, as with several feeds of single objects. So who listed before the visit finds them after what the list showed.
+    pub(super) fn stamp(&self, revision: Revision) -> Revision {
+        revision.max(Revision(self.moved.borrow().0 + 1))
+    }
+
     /// Puts an object where nothing as new stands. `revision` is that of the change, which a relist makes later than the object's own.
     pub(super) fn put(&mut self, revision: Revision, entry: Arc<Entry>, at: Instant) {
         if self.get(&entry.key).is_some_and(|kept| kept.revision >= entry.revision) {
             return;
         }
+        self.set(revision, entry, at);
+    }
+
+    /// Puts an object whatever stands there, unless it is the same.
+    pub(super) fn replace(&mut self, revision: Revision, entry: Arc<Entry>, at: Instant) {
+        if self.get(&entry.key).is_none_or(|kept| kept.revision != entry.revision || kept.meta.uid != entry.meta.uid) {
+            self.set(revision, entry, at);
+        }
+    }
+
+    fn set(&mut self, revision: Revision, entry: Arc<Entry>, at: Instant) {
         let was = self.insert(&entry);
         self.remember(revision, Some(entry), was, at);
     }
@@ -124,8 +141,6 @@ impl Collection {
     }
 
     fn remember(&mut self, revision: Revision, now: Option<Arc<Entry>>, was: Option<Arc<Entry>>, at: Instant) {
-        // The ring is sorted by revision, whatever several feeds of one collection bring.
-        let revision = revision.max(*self.moved.borrow());
         self.ring.push(Seen { revision, now, was }, at);
         self.advance(revision);
     }

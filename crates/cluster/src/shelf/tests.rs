@@ -233,3 +233,20 @@ fn a_view_is_decoded_once_and_shares_the_metadata() {
     let (one, two) = (entry.view::<views::Pod>(), shelf.view::<views::Pod>(&entry.key).unwrap());
     assert!(Arc::ptr_eq(&one, &two) && Arc::ptr_eq(&one.metadata, &entry.meta));
 }
+
+#[test]
+fn a_list_is_believed_even_when_the_server_went_back_in_time() {
+    let shelf = Shelf::remote();
+    shelf.put(&pods(), Revision(9), pod("a", 9, "", "new"));
+    shelf.replace(&pods(), Revision(4), vec![(Revision(3), pod("a", 3, "", "old"))]);
+    assert_eq!((names(&shelf.pods_on("new")), names(&shelf.pods_on("old"))), (String::new(), "a".to_owned()));
+}
+
+#[test]
+fn a_late_feed_of_one_object_is_seen_by_who_listed_before_it() {
+    let shelf = Shelf::remote();
+    shelf.put(&pods(), Revision(9), pod("a", 9, "", ""));
+    let (_, listed) = shelf.list(&pods(), None);
+    shelf.replace_one(&pods(), Revision(5), &Key::new("default", "b"), Some((Revision(4), pod("b", 4, "", ""))));
+    assert_eq!(say(&shelf.watch(&pods(), listed).unwrap().ready().unwrap()), "+b@10");
+}

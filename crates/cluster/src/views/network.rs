@@ -129,6 +129,7 @@ impl EndpointSlice {
 pub struct Ingress {
     pub metadata: Arc<Meta>,
     pub spec: IngressSpec,
+    pub status: IngressStatus,
 }
 view!(Ingress, "networking.k8s.io", "ingresses");
 
@@ -188,4 +189,24 @@ pub struct IngressPort {
 pub struct IngressTls {
     pub hosts: Box<[Box<str>]>,
     pub secret_name: Option<Box<str>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct IngressStatus {
+    pub load_balancer: IngressLoadBalancer,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct IngressLoadBalancer {
+    #[serde(deserialize_with = "null_as_default")]
+    pub ingress: Box<[IngressAddress]>,
+}
+
+/// Where an Ingress answers.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct IngressAddress {
+    pub ip: Option<Box<str>>,
 }
