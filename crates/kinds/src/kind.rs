@@ -152,6 +152,7 @@ impl Kind {
         self.categories.push(name.into());
         self
     }
+    #[expect(clippy::should_implement_trait, reason = "a row of the table is read, not subtracted")]
     pub fn sub(mut self, subresources: &[Sub]) -> Self {
         self.subresources.extend(subresources);
         self

@@ -1,6 +1,7 @@
 //! The table of kinds: one row each, from which routes, discovery, printing and validation follow. Pure.
 mod age;
 mod builtin;
+mod canonical;
 mod column;
 mod config_map;
 mod deployment;
@@ -21,6 +22,7 @@ mod priority_class;
 mod replica_set;
 mod rules;
 mod runtime_class;
+mod schema;
 mod secret;
 mod selector;
 mod service;
@@ -33,4 +35,5 @@ pub use builtin::builtin;
 pub use kind::{Cell, Column, Kind, Stored, Sub};
 pub use object_meta::Naming;
 pub use rules::{Draft, Plain, Rules, Strategy, Typed};
+pub use schema::schema;
 pub use table::Table;

@@ -1,4 +1,5 @@
 //! What is special about one kind, in its own type, and the same with the type worn away.
+use crate::canonical::canonical;
 use k8s_openapi::Resource;
 use knarr_machinery::{FieldError, Status};
 use serde::{Serialize, de::DeserializeOwned};
@@ -57,9 +58,21 @@ struct TypedDraft<S: Strategy> {
     old: Option<S::Object>,
 }
 
-fn malformed<K: Resource>(error: &serde_json::Error) -> Status {
-    let why = error.to_string();
-    let why = base64_offset(&why).map_or(why.clone(), |at| format!("illegal base64 data at input byte {at}"));
+/// An object out of its JSON, written canonically.
+fn read<K: Typed>(mut value: Value) -> Result<K, Status> {
+    if let Some(kind) = crate::schema().kind(K::API_VERSION, K::KIND) {
+        canonical(&mut value, kind).map_err(|why| malformed::<K>(&why))?;
+    }
+    serde_json::from_value(value).map_err(|error| {
+        let why = error.to_string();
+        match base64_offset(&why) {
+            Some(at) => malformed::<K>(&format!("illegal base64 data at input byte {at}")),
+            None => malformed::<K>(&why),
+        }
+    })
+}
+
+fn malformed<K: Resource>(why: &str) -> Status {
     Status::bad_request(format!("{} in version {:?} cannot be handled as a {}: {why}", K::KIND, K::VERSION, K::KIND))
 }
 
@@ -71,7 +84,7 @@ fn base64_offset(why: &str) -> Option<&str> {
 
 impl<S: Strategy> Rules for S {
     fn draft(&self, new: Value, old: Option<&[u8]>) -> Result<Box<dyn Draft>, Status> {
-        let new = serde_json::from_value(new).map_err(|e| malformed::<S::Object>(&e))?;
+        let new = read(new)?;
         let old = old.map(serde_json::from_slice).transpose().map_err(Status::internal)?;
         Ok(Box::new(TypedDraft { strategy: self.clone(), new, old }))
     }
@@ -88,7 +101,7 @@ impl<S: Strategy> Draft for TypedDraft<S> {
         serde_json::to_value(&self.new).expect("a typed object is JSON")
     }
     fn replace(&mut self, value: Value) -> Result<(), Status> {
-        self.new = serde_json::from_value(value).map_err(|e| malformed::<S::Object>(&e))?;
+        self.new = read(value)?;
         Ok(())
     }
     fn prepare(&mut self) {

@@ -72,10 +72,8 @@ fn check_type(secret: &Secret, wrong: &mut Wrong) {
         }
     };
     match text(&secret.type_) {
-        "kubernetes.io/service-account-token" => {
-            if secret.metadata.annotations.as_ref().and_then(|a| a.get(SERVICE_ACCOUNT)).is_none_or(String::is_empty) {
-                field::required(wrong, &format!("metadata.annotations[{SERVICE_ACCOUNT}]"));
-            }
+        "kubernetes.io/service-account-token" if names_no_account(secret) => {
+            field::required(wrong, &format!("metadata.annotations[{SERVICE_ACCOUNT}]"));
         }
         "kubernetes.io/dockercfg" => check_json(secret, ".dockercfg", wrong),
         "kubernetes.io/dockerconfigjson" => check_json(secret, ".dockerconfigjson", wrong),
@@ -89,6 +87,10 @@ fn check_type(secret: &Secret, wrong: &mut Wrong) {
         "kubernetes.io/tls" => need(&["tls.crt", "tls.key"], wrong),
         _ => {}
     }
+}
+
+fn names_no_account(secret: &Secret) -> bool {
+    secret.metadata.annotations.as_ref().and_then(|annotations| annotations.get(SERVICE_ACCOUNT)).is_none_or(String::is_empty)
 }
 
 fn check_json(secret: &Secret, key: &str, wrong: &mut Wrong) {

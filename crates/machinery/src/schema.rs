@@ -289,7 +289,7 @@ impl<'s> Field<'s> {
     }
 
     /// Zero is more than absence here, so protobuf's zero becomes JSON's. Elsewhere the writer only filled the place.
-    pub(crate) fn keeps_zero(self) -> bool {
+    pub fn keeps_zero(self) -> bool {
         self.has(flag::ZERO_COUNTS) || self.has(flag::REQUIRED)
     }
 
