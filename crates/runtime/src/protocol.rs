@@ -44,13 +44,19 @@ pub enum Call {
     },
     Observe,
     Usage,
-    /// Asks for duplicates of all listeners, for an agent that has been restarted.
-    Listeners,
+    /// Asks for duplicates of all listeners after the first `skip`, for an agent that has been restarted.
+    Listeners {
+        skip: usize,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Reply {
     Done,
+    /// To a stop: how it ended.
+    Ended(Observed),
+    /// To a start: the seal does not hold, the code was not loaded. It has to be compiled again.
+    Unsealed,
     Observed(Vec<Observed>),
     Usage(Vec<(ContainerId, Usage)>),
     /// With a descriptor for each, at most `connection::DESCRIPTORS_MAX`; `more` says that others are left out.
