@@ -88,7 +88,8 @@ async fn says_what_cannot_run(runtime: &dyn Runtime, subjects: &Subjects, logs: 
 
 async fn knows_whom_it_does_not_know(runtime: &dyn Runtime) {
     let nobody = ContainerId::new("no-pod", "nobody", 0);
-    for answer in [runtime.stop(&nobody, 0).await, runtime.remove(&nobody).await, runtime.reopen_log(&nobody).await] {
+    for answer in [runtime.stop(&nobody, 0).await, runtime.remove(&nobody).await, runtime.reopen_log(&nobody, Path::new("/nowhere")).await]
+    {
         assert_eq!(answer, Err(Error::NoSuchContainer(nobody.clone())));
     }
 }

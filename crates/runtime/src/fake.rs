@@ -3,6 +3,7 @@ use crate::{Container, ContainerId, Error, Image, Listener, Observed, Pending, R
 use std::{
     collections::BTreeMap,
     os::fd::OwnedFd,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard},
 };
 use tokio::sync::Notify;
@@ -149,7 +150,7 @@ impl Runtime for FakeRuntime {
         })
     }
 
-    fn reopen_log<'a>(&'a self, id: &'a ContainerId) -> Pending<'a, Result<(), Error>> {
+    fn reopen_log<'a>(&'a self, id: &'a ContainerId, _log_path: &'a Path) -> Pending<'a, Result<(), Error>> {
         Box::pin(async { self.lock().known(id).map(|_| ()) })
     }
 
@@ -190,6 +191,6 @@ mod tests {
             completes: image("sha256:0"),
             not_wasm: image("sha256:text"),
         };
-        contract::check(&fake, &subjects, std::path::Path::new("/nowhere")).await;
+        contract::check(&fake, &subjects, Path::new("/nowhere")).await;
     }
 }

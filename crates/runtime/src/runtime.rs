@@ -1,7 +1,7 @@
 //! What runs containers on one node.
 use crate::{Container, ContainerId, Image, Observed, Pending, Routes, protocol::Listener};
 use serde::{Deserialize, Serialize};
-use std::{os::fd::OwnedFd, sync::Arc};
+use std::{os::fd::OwnedFd, path::Path, sync::Arc};
 
 /// A variant exists where the agent acts on it: each becomes a `waiting.reason` of its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
@@ -47,7 +47,7 @@ pub trait Runtime: Send + Sync {
     /// What each running container uses.
     fn usage(&self) -> Pending<'_, Result<Vec<(ContainerId, Usage)>, Error>>;
     /// Writes on into a new file at the container's log path: the old one was moved away.
-    fn reopen_log<'a>(&'a self, id: &'a ContainerId) -> Pending<'a, Result<(), Error>>;
+    fn reopen_log<'a>(&'a self, id: &'a ContainerId, log_path: &'a Path) -> Pending<'a, Result<(), Error>>;
     /// Duplicates of the listeners that containers hold which outlived the agent, so that the pod network has them again.
     fn listeners(&self) -> Pending<'_, Result<Vec<(Listener, OwnedFd)>, Error>>;
     /// Resolves when something may have changed since the last call. One caller at a time.
