@@ -104,7 +104,10 @@ mod tests {
     fn loopback_shares_stay_in_their_range_and_differ() {
         let shares: std::collections::BTreeSet<_> = (0..20).map(|n| loopback_node_cidr(&format!("node-{n}"))).collect();
         assert!(shares.len() > 15, "{shares:?}");
-        assert!(shares.iter().all(|share| LOOPBACK.contains(share) && share.prefix_len() == 20 && share.network() == share.addr()), "{shares:?}");
+        assert!(
+            shares.iter().all(|share| LOOPBACK.contains(share) && share.prefix_len() == 20 && share.network() == share.addr()),
+            "{shares:?}"
+        );
         assert!(LOOPBACK.contains(&loopback_cluster_cidr("/var/lib/knarr")));
     }
 }

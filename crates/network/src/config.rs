@@ -1,6 +1,9 @@
 //! What a node's network is opened with.
 use ipnet::Ipv4Net;
-use std::{net::{IpAddr, SocketAddr}, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 pub struct Config {
     pub node_name: String,

@@ -18,7 +18,7 @@ use forward::Forwarder;
 use knarr_cluster::{Cluster, Shelf, views::Ingress};
 use pool::Pool;
 use status::Statuses;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Duration};
 use table::Table;
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -86,6 +86,7 @@ impl Ingresses {
 
     /// Waits for requests in flight, for a while.
     pub async fn finish(self) {
+        self.pool.keep(HashSet::new());
         self.tracker.close();
         if timeout(DRAIN, self.tracker.wait()).await.is_err() {
             tracing::warn!(connections = self.tracker.len(), "the Ingress ends with connections still open");

@@ -140,7 +140,8 @@ impl Netlink {
     /// The link that a packet to `address` would leave by.
     pub async fn link_towards(&self, address: Ipv4Addr) -> Result<Option<u32>> {
         let request = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(address, 32).build();
-        let answer = self.0.route().get(request).execute().try_next().await.map_err(cause).doing(format!("asking for the way to {address}"))?;
+        let answer =
+            self.0.route().get(request).execute().try_next().await.map_err(cause).doing(format!("asking for the way to {address}"))?;
         Ok(answer.and_then(|route| {
             route.attributes.iter().find_map(|attribute| if let RouteAttribute::Oif(index) = attribute { Some(*index) } else { None })
         }))

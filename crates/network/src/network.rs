@@ -6,8 +6,7 @@ use crate::{
     error::Doing,
     ingress, joint, namespace,
     namespace::{Namespace, Owner},
-    netlink,
-    peers,
+    netlink, peers,
     sockets::{Place, Resident},
     state::Home,
 };

@@ -19,7 +19,10 @@ pub fn wanted(nodes: &[Arc<Node>], me: &str, own: Option<Ipv4Net>) -> Wanted {
         Some((pods.trunc(), node.address("InternalIP")?.parse().ok()?))
     };
     let others = nodes.iter().filter(|node| &*node.metadata.name != me && !node.metadata.is_deleting());
-    others.filter_map(|node| range(node)).filter(|(pods, _)| !own.is_some_and(|own| cidr::overlap(&own, pods)) && !cidr::is_loopback(pods)).collect()
+    others
+        .filter_map(|node| range(node))
+        .filter(|(pods, _)| !own.is_some_and(|own| cidr::overlap(&own, pods)) && !cidr::is_loopback(pods))
+        .collect()
 }
 
 /// Makes the host's routes to other nodes those that are wanted. Only our own are touched: their metric is this node's id.
@@ -31,7 +34,8 @@ pub fn set(host: &Resident, owner: &Owner, wanted: Wanted) -> Result<()> {
         for old in there.iter().filter(own).filter(|route| !is_wanted(route, &wanted)) {
             netlink.delete_route(old).await?;
         }
-        let missing = wanted.iter().filter(|(to, via)| !there.iter().filter(own).any(|route| route.to == **to && route.way == Way::Via(**via)));
+        let missing =
+            wanted.iter().filter(|(to, via)| !there.iter().filter(own).any(|route| route.to == **to && route.way == Way::Via(**via)));
         for (to, via) in missing {
             if there.iter().any(|route| route.to == *to && route.metric != metric) {
                 // A second node on this machine: its own pair of links leads there.

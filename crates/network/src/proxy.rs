@@ -96,7 +96,12 @@ impl Proxy {
 
     fn start(&mut self, front: Front, listener: TcpListener, target: Target) {
         let running = Running { target: Arc::new(ArcSwap::from_pointee(target)), stop: CancellationToken::new() };
-        let door = Door { network: Arc::clone(&self.network), target: Arc::clone(&running.target), room: Arc::clone(&self.room), turn: AtomicUsize::new(0) };
+        let door = Door {
+            network: Arc::clone(&self.network),
+            target: Arc::clone(&running.target),
+            room: Arc::clone(&self.room),
+            turn: AtomicUsize::new(0),
+        };
         let (stop, tracker) = (running.stop.clone(), self.tracker.clone());
         self.tracker.spawn(async move {
             tokio::select! {

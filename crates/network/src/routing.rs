@@ -19,8 +19,7 @@ pub fn compile(
     isolation: &Isolation,
     cluster_domain: &str,
 ) -> BTreeMap<Box<str>, Routes> {
-    let domain_of: HashMap<&str, &str> =
-        local.iter().map(|pod| (&*pod.metadata.uid, isolation.domain(&pod.metadata.namespace))).collect();
+    let domain_of: HashMap<&str, &str> = local.iter().map(|pod| (&*pod.metadata.uid, isolation.domain(&pod.metadata.namespace))).collect();
     let domains: BTreeSet<&str> = domain_of.values().copied().collect();
     let table = |domain: &str| Routes {
         version: 0,
@@ -58,7 +57,11 @@ fn services(backends: &Backends, domain_of: &HashMap<&str, &str>, domain: &str) 
 
 /// Which tables differ from those that were pushed last, numbered. A domain without pods keeps its last table: it has nobody to read it.
 /// Versions start from the clock, because runners outlive us and refuse an older one.
-pub fn changed(pushed: &mut BTreeMap<Box<str>, Arc<Routes>>, compiled: BTreeMap<Box<str>, Routes>, now_ms: u64) -> Vec<(Box<str>, Arc<Routes>)> {
+pub fn changed(
+    pushed: &mut BTreeMap<Box<str>, Arc<Routes>>,
+    compiled: BTreeMap<Box<str>, Routes>,
+    now_ms: u64,
+) -> Vec<(Box<str>, Arc<Routes>)> {
     pushed.retain(|domain, _| compiled.contains_key(domain));
     let mut news = Vec::new();
     for (domain, mut routes) in compiled {
@@ -78,7 +81,10 @@ pub fn changed(pushed: &mut BTreeMap<Box<str>, Arc<Routes>>, compiled: BTreeMap<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backends::{self, tests::{service, slice}};
+    use crate::backends::{
+        self,
+        tests::{service, slice},
+    };
     use serde_json::json;
 
     fn pod(namespace: &str, uid: &str) -> Arc<Pod> {
@@ -130,7 +136,8 @@ mod tests {
     #[test]
     fn udp_ports_are_no_routes() {
         let both = service("dns", json!({"ports": [{"name": "a", "port": 53, "protocol": "UDP"}, {"name": "b", "port": 53}]}));
-        let tables = super::compile(&backends::compile(&[both], &[], "n1"), &[pod("default", "x")], &[], &Isolation::Namespace, "cluster.local");
+        let tables =
+            super::compile(&backends::compile(&[both], &[], "n1"), &[pod("default", "x")], &[], &Isolation::Namespace, "cluster.local");
         assert_eq!(said(&tables["default"]), "dns 53: ");
     }
 

@@ -3,9 +3,9 @@ use crate::{
     Network, Result,
     backends::{self, Backends},
     changes::Changes,
-    ingress,
-    peers, routing,
+    ingress, peers,
     proxy::{self, Conflict, Front, Proxy},
+    routing,
 };
 use ipnet::Ipv4Net;
 use knarr_cluster::{
@@ -53,19 +53,11 @@ impl Network {
             [Service::resource(), EndpointSlice::resource(), Pod::resource(), Node::resource(), Ingress::resource(), Secret::resource()];
         let changes = Changes::of(&cluster.shelf, resources);
         let sockets = self.ingress.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        let ingress = sockets.map(|sockets| ingress::Ingresses::start(sockets, Arc::clone(&self), cluster.clone(), stop.clone())).transpose()?;
+        let ingress =
+            sockets.map(|sockets| ingress::Ingresses::start(sockets, Arc::clone(&self), cluster.clone(), stop.clone())).transpose()?;
         let proxy = Proxy::new(Arc::clone(&self));
-        let mut state = Loop {
-            network: self,
-            cluster,
-            runtime,
-            recorder,
-            proxy,
-            ingress,
-            pushed: BTreeMap::new(),
-            peers: None,
-            told: BTreeSet::new(),
-        };
+        let mut state =
+            Loop { network: self, cluster, runtime, recorder, proxy, ingress, pushed: BTreeMap::new(), peers: None, told: BTreeSet::new() };
         while !stop.is_cancelled() {
             let next = Instant::now() + GAP;
             state.pass().await;
@@ -104,7 +96,8 @@ impl Loop {
     async fn follow_range(&self, nodes: &[Arc<Node>]) {
         let me = nodes.iter().find(|node| *node.metadata.name == *self.network.config.node_name);
         let given: Option<Ipv4Net> = me.and_then(|node| node.spec.pod_cidr.as_deref()?.parse().ok());
-        let Some(range) = given.filter(|_| self.network.has_namespace()).filter(|range| self.network.pod_cidr() != Some(range.trunc())) else {
+        let Some(range) = given.filter(|_| self.network.has_namespace()).filter(|range| self.network.pod_cidr() != Some(range.trunc()))
+        else {
             return;
         };
         let network = Arc::clone(&self.network);

@@ -3,7 +3,10 @@
 use crate::{Error, Result};
 use arc_swap::ArcSwap;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use knarr_cluster::{Entry, Shelf, View, views::{Ingress, Secret}};
+use knarr_cluster::{
+    Entry, Shelf, View,
+    views::{Ingress, Secret},
+};
 use knarr_machinery::{Key, Revision};
 use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject},
@@ -21,8 +24,11 @@ pub struct Certificates {
     by_host: ArcSwap<BTreeMap<String, Arc<CertifiedKey>>>,
     default: Arc<CertifiedKey>,
     /// Secrets that were read before, so that a key is parsed once for each change of it.
-    read: Mutex<BTreeMap<Key, (Revision, Option<Arc<CertifiedKey>>)>>,
+    read: Mutex<BTreeMap<Key, Read>>,
 }
+
+/// A Secret at one revision, and its certificate if it is one.
+type Read = (Revision, Option<Arc<CertifiedKey>>);
 
 impl Certificates {
     pub fn new() -> Result<Self> {
@@ -37,7 +43,8 @@ impl Certificates {
         for (host, secret) in named(ingresses) {
             let Some(entry) = shelf.get(&Secret::resource(), &secret) else { continue };
             let before = read.get(&secret).filter(|(revision, _)| *revision == entry.revision);
-            let (_, certificate) = still.entry(secret).or_insert_with(|| before.cloned().unwrap_or_else(|| (entry.revision, understood(&entry))));
+            let (_, certificate) =
+                still.entry(secret).or_insert_with(|| before.cloned().unwrap_or_else(|| (entry.revision, understood(&entry))));
             if let Some(certificate) = certificate {
                 by_host.entry(host).or_insert_with(|| Arc::clone(certificate));
             }
@@ -102,7 +109,8 @@ fn certificate(secret: &Secret) -> std::result::Result<CertifiedKey, &'static st
 /// A certificate that nobody trusts, for hosts that bring none.
 fn made() -> Result<CertifiedKey> {
     let failed = |error: &dyn std::fmt::Display| Error::Certificate(error.to_string());
-    let made = rcgen::generate_simple_self_signed(vec!["ingress.knarr.local".into(), "localhost".into()]).map_err(|error| failed(&error))?;
+    let made =
+        rcgen::generate_simple_self_signed(vec!["ingress.knarr.local".into(), "localhost".into()]).map_err(|error| failed(&error))?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
     CertifiedKey::from_der(vec![made.cert.der().clone()], key, &rustls::crypto::ring::default_provider()).map_err(|error| failed(&error))
 }
@@ -133,7 +141,8 @@ mod tests {
     fn shows_the_certificate_of_the_name() {
         let shelf = Shelf::new();
         let certificates = Certificates::new().unwrap();
-        let (web, wild, rule) = (put_secret(&shelf, 1, "web", None), put_secret(&shelf, 2, "wild", None), put_secret(&shelf, 3, "rule", None));
+        let (web, wild, rule) =
+            (put_secret(&shelf, 1, "web", None), put_secret(&shelf, 2, "wild", None), put_secret(&shelf, 3, "rule", None));
         put_secret(&shelf, 4, "bad", Some("no key"));
         let tls = json!([{"hosts": ["Web.org"], "secretName": "web"}, {"hosts": ["*.wild.org"], "secretName": "wild"}, {"secretName": "rule"},
             {"hosts": ["bad.org"], "secretName": "bad"}, {"hosts": ["gone.org"], "secretName": "gone"}]);

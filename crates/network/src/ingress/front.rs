@@ -1,9 +1,5 @@
 //! The Ingress's listening side: TLS, HTTP/1.1 and HTTP/2, with every wait bounded.
-use super::{
-    certificates::Certificates,
-    forward::Forwarder,
-    headers::Client,
-};
+use super::{certificates::Certificates, forward::Forwarder, headers::Client};
 use crate::{Error, Result, error::Doing, sockets};
 use http::Request;
 use hyper::{
@@ -55,7 +51,8 @@ pub fn tls(certificates: &Arc<Certificates>) -> Result<TlsAcceptor> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| Error::Certificate(error.to_string()))?;
-    let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::clone(certificates) as Arc<dyn rustls::server::ResolvesServerCert>);
+    let mut config =
+        builder.with_no_client_auth().with_cert_resolver(Arc::clone(certificates) as Arc<dyn rustls::server::ResolvesServerCert>);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
@@ -124,7 +121,13 @@ impl Door {
         self.converse(stream, speaks_http2, from.ip(), "https").await
     }
 
-    async fn converse(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, http2: bool, address: IpAddr, scheme: &'static str) -> io::Result<()> {
+    async fn converse(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        http2: bool,
+        address: IpAddr,
+        scheme: &'static str,
+    ) -> io::Result<()> {
         let client = Client { address, scheme };
         let forwarder = Arc::clone(&self.forwarder);
         let service = service_fn(move |request: Request<Incoming>| {
@@ -145,7 +148,11 @@ impl Door {
                 ended.map_err(io::Error::other)
             }};
         }
-        if http2 { serve!(http2_server().serve_connection(TokioIo::new(stream), service)) } else { serve!(http1_server().serve_connection(TokioIo::new(stream), service).with_upgrades()) }
+        if http2 {
+            serve!(http2_server().serve_connection(TokioIo::new(stream), service))
+        } else {
+            serve!(http1_server().serve_connection(TokioIo::new(stream), service).with_upgrades())
+        }
     }
 }
 

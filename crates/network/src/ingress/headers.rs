@@ -81,7 +81,14 @@ fn strip(headers: &mut HeaderMap) {
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
-    let always = [header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE, header::PROXY_AUTHENTICATE, header::PROXY_AUTHORIZATION, header::TE];
+    let always = [
+        header::CONNECTION,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        header::PROXY_AUTHENTICATE,
+        header::PROXY_AUTHORIZATION,
+        header::TE,
+    ];
     for name in listed.into_iter().chain(always).chain([KEEP_ALIVE, PROXY_CONNECTION]) {
         headers.remove(name);
     }
@@ -129,11 +136,21 @@ mod tests {
             ("/a?b=1", "host: web.org", "/a?b=1", marks("web.org")),
             ("https://web.org:8443/a", "", "/a", marks("web.org:8443")),
             ("https://web.org/a", "host: evil.org", "/a", marks("web.org")),
-            ("/", "host: w | connection: keep-alive, x-secret | x-secret: 1 | keep-alive: 5 | te: trailers | expect: 100-continue", "/", marks("w")),
+            (
+                "/",
+                "host: w | connection: keep-alive, x-secret | x-secret: 1 | keep-alive: 5 | te: trailers | expect: 100-continue",
+                "/",
+                marks("w"),
+            ),
             ("/", "host: w | transfer-encoding: chunked | proxy-authorization: x | proxy-connection: y", "/", marks("w")),
             ("/", "host: w | x-forwarded-proto: http | x-forwarded-host: evil", "/", marks("w")),
             ("/", "host: w | x-forwarded-for: 198.51.100.1", "/", marks("w").replace("192.0.2.9", "198.51.100.1, 192.0.2.9")),
-            ("/", "host: w | connection: Upgrade | upgrade: websocket", "/", format!("connection: upgrade | {}", marks("w").replace(" | x-forwarded-for", " | upgrade: websocket | x-forwarded-for"))),
+            (
+                "/",
+                "host: w | connection: Upgrade | upgrade: websocket",
+                "/",
+                format!("connection: upgrade | {}", marks("w").replace(" | x-forwarded-for", " | upgrade: websocket | x-forwarded-for")),
+            ),
             ("/", "host: w | upgrade: h2c", "/", marks("w")),
         ] {
             let mut request = request(uri, headers);

@@ -93,7 +93,9 @@ mod tests {
             let object = json!({"metadata": {"namespace": "n", "name": "i"}, "spec": {}, "status": status});
             let ingress: Ingress = serde_json::from_value(object).unwrap();
             let written = missing(&[Arc::new(ingress)], "192.0.2.2".parse().unwrap());
-            let said = written.first().map(|(_, body)| serde_json::from_slice::<serde_json::Value>(body).unwrap()["status"]["loadBalancer"]["ingress"].clone());
+            let said = written
+                .first()
+                .map(|(_, body)| serde_json::from_slice::<serde_json::Value>(body).unwrap()["status"]["loadBalancer"]["ingress"].clone());
             assert_eq!(said, expected, "{there}");
         }
     }

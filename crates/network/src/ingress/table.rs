@@ -71,7 +71,11 @@ impl Table {
                     })),
                     // A host alone: everything goes to the default backend.
                     None => {
-                        rules.extend(default.iter().map(|upstream| Rule { path: "/".into(), is_exact: false, upstream: Arc::clone(upstream) }));
+                        rules.extend(default.iter().map(|upstream| Rule {
+                            path: "/".into(),
+                            is_exact: false,
+                            upstream: Arc::clone(upstream),
+                        }));
                     }
                 }
             }

@@ -78,7 +78,13 @@ mod tests {
             ("nobody ready: refused", json!({}), "10.42.0.3!", true, ""),
             ("headless", json!({"clusterIP": "None"}), "10.42.0.3", true, ""),
             ("no namespace", json!({}), "10.42.0.3", false, ""),
-            ("a node port beside it", port(json!({"name": "http", "port": 80, "nodePort": 30080})), "10.42.0.3", true, "ClusterIp(10.96.0.5:80) NodePort(30080)"),
+            (
+                "a node port beside it",
+                port(json!({"name": "http", "port": 80, "nodePort": 30080})),
+                "10.42.0.3",
+                true,
+                "ClusterIp(10.96.0.5:80) NodePort(30080)",
+            ),
             ("a node port alone", port(json!({"name": "http", "port": 80, "nodePort": 30080})), "10.42.0.3", false, "NodePort(30080)"),
             ("UDP", port(json!({"name": "http", "port": 80, "protocol": "UDP"})), "10.42.0.3", true, ""),
         ] {

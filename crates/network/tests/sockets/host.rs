@@ -16,14 +16,23 @@ fn routes() -> Vec<String> {
 
 pub fn joins_two_nodes() {
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let [a, b] = [(&folders[0], A), (&folders[1], B)].map(|(folder, pods)| Network::open(config(folder.path(), pods)).unwrap());
-    assert_eq!(a.namespace_file().unwrap().file_name().unwrap(), "knarr", "the first has the plain name");
+    let a = Running::start(config(folders[0].path(), A));
+    let b = Network::open(config(folders[1].path(), B)).unwrap();
+    assert_eq!(a.network.namespace_file().unwrap().file_name().unwrap(), "knarr", "the first has the plain name");
     assert!(b.namespace_file().unwrap().file_name().unwrap().to_string_lossy().starts_with("knarr-"));
-    let ((in_a, one), (in_b, two)) = (pod(&a, "a", 8080), pod(&b, "b", 8080));
+    let ((in_a, one), (in_b, two)) = (pod(&a.network, "a", 8080), pod(&b, "b", 8080));
     say(one, "a");
     say(two, "b");
     assert_eq!((hear(in_a), hear(in_b)), ("a".into(), "b".into()), "from the host");
-    a.remove().unwrap();
+    a.put::<Node>(
+        "n2",
+        json!({"metadata": {"namespace": ""}, "spec": {"podCIDR": B},
+        "status": {"addresses": [{"type": "InternalIP", "address": "10.43.0.1"}]}}),
+    );
+    a.service("other", 7, &[&in_b.to_string()]);
+    eventually("b".to_owned(), || hear(at("10.96.0.7:80")));
+    assert_eq!(hear_inside(&a.network, in_b), "b", "from one's pods to the other's");
+    a.stop().remove().unwrap();
     assert_eq!(hear(in_b), "b", "one that ends leaves the other alone");
     b.remove().unwrap();
     assert_eq!(links(), ["lo"]);

@@ -2,6 +2,7 @@
 //!
 //! A harness of our own, because a user namespace can only be entered while a process has a single thread. As root each case runs twice: with root's own
 //! privileges and with those of a user namespace; otherwise only the latter. Nothing is ever skipped.
+#![allow(clippy::unwrap_used, reason = "a test without #[test]")]
 mod host;
 mod ingress;
 mod pods;

@@ -44,8 +44,11 @@ pub fn refuses_without_endpoints() {
 }
 
 fn node_port(running: &Running, port: u16) {
-    running.put::<Service>("web", json!({"spec": {"clusterIP": "10.96.0.5", "type": "NodePort",
-        "ports": [{"name": "http", "port": 80, "nodePort": port}]}}));
+    running.put::<Service>(
+        "web",
+        json!({"spec": {"clusterIP": "10.96.0.5", "type": "NodePort",
+        "ports": [{"name": "http", "port": 80, "nodePort": port}]}}),
+    );
 }
 
 pub fn answers_on_node_ports() {
@@ -71,7 +74,8 @@ pub fn tells_of_taken_ports() {
     say(listener, "a");
     running.service("web", 5, &[&address.to_string()]);
     node_port(&running, 30080);
-    let told = || running.door.bodies("events").iter().map(|event| event["reason"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>();
+    let told =
+        || running.door.bodies("events").iter().map(|event| event["reason"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>();
     eventually(vec!["PortUnavailable".to_owned()], told);
     let event = running.door.bodies("events").remove(0);
     assert_eq!((&event["type"], &event["involvedObject"]["name"]), (&json!("Warning"), &json!("web")), "{event}");

@@ -77,7 +77,7 @@ pub fn say(listener: TcpListener, line: &'static str) {
 /// What an address of the host's namespace (this process's own) answers.
 pub fn hear(address: impl Into<SocketAddr>) -> String {
     let connect = TcpStream::connect_timeout(&address.into(), Duration::from_secs(3));
-    said(connect.and_then(|stream| read(stream)))
+    said(connect.and_then(read))
 }
 
 /// What an address answers when it is called from inside the pods' namespace.
@@ -179,8 +179,11 @@ impl Running {
 
     /// Service `name` on `10.96.0.<last>:80` for endpoints like `10.42.0.3:8080`; a `!` behind one says that it is not ready.
     pub fn service(&self, name: &str, last: u8, endpoints: &[&str]) {
-        self.put::<views::Service>(name, json!({"spec": {"clusterIP": format!("10.96.0.{last}"), "type": "ClusterIP",
-            "ports": [{"name": "http", "port": 80, "protocol": "TCP"}]}}));
+        self.put::<views::Service>(
+            name,
+            json!({"spec": {"clusterIP": format!("10.96.0.{last}"), "type": "ClusterIP",
+            "ports": [{"name": "http", "port": 80, "protocol": "TCP"}]}}),
+        );
         self.endpoints(name, endpoints);
     }
 
@@ -193,8 +196,11 @@ impl Running {
                 json!({"addresses": [address.ip()], "conditions": {"ready": !said.ends_with('!')}})
             })
             .collect();
-        self.put::<views::EndpointSlice>(name, json!({"metadata": {"labels": {"kubernetes.io/service-name": name}}, "addressType": "IPv4",
-            "endpoints": endpoints, "ports": [{"name": "http", "port": port, "protocol": "TCP"}]}));
+        self.put::<views::EndpointSlice>(
+            name,
+            json!({"metadata": {"labels": {"kubernetes.io/service-name": name}}, "addressType": "IPv4",
+            "endpoints": endpoints, "ports": [{"name": "http", "port": port, "protocol": "TCP"}]}),
+        );
     }
 
     pub fn http(&self) -> SocketAddr {
@@ -225,7 +231,9 @@ impl Drop for Running {
 
 fn merge(into: &mut Value, from: Value) {
     match (into, from) {
-        (Value::Object(into), Value::Object(from)) => from.into_iter().for_each(|(key, value)| merge(into.entry(key).or_insert(Value::Null), value)),
+        (Value::Object(into), Value::Object(from)) => {
+            from.into_iter().for_each(|(key, value)| merge(into.entry(key).or_insert(Value::Null), value))
+        }
         (into, from) => *into = from,
     }
 }
