@@ -2,7 +2,7 @@
 mod loops;
 mod remains;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::{
     api::Api,
@@ -55,7 +55,8 @@ pub(crate) struct Shared {
     pub prober: Prober,
     pub observer: Observer,
     pub waiting: Waiting,
-    pub tasks: TaskTracker,
+    tasks: TaskTracker,
+    stop: CancellationToken,
 }
 
 impl Agent {
@@ -76,6 +77,7 @@ impl Agent {
             observer: Observer::default(),
             waiting: Waiting::default(),
             tasks: TaskTracker::new(),
+            stop: stop.clone(),
             config,
             cluster,
             interest,
@@ -98,6 +100,7 @@ impl Agent {
             () = stop.cancelled() => {}
         }
         shared.tasks.close();
+        shared.tasks.wait().await;
         Ok(())
     }
 }
@@ -117,10 +120,21 @@ impl Shared {
         }
     }
 
+    /// A task that ends with the agent. Being cut off is no worse than being killed, which everything here survives.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = task => {}
+                () = stop.cancelled() => {}
+            }
+        });
+    }
+
     /// Starts a worker where one is needed.
     pub fn act(self: &Arc<Self>, uid: &Arc<str>, wake: Wake) {
         if wake == Wake::Start {
-            self.tasks.spawn(worker::work(Arc::clone(self), Arc::clone(uid)));
+            self.spawn(worker::work(Arc::clone(self), Arc::clone(uid)));
         }
     }
 }

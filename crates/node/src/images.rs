@@ -76,3 +76,49 @@ pub fn policy(spelled: &str, image: &str) -> PullPolicy {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_id_is_the_name_without_its_tag_and_the_digest() {
+        let id = |name: &str| {
+            let (digest, path) = ("sha256:1".to_owned(), "/x".into());
+            image_id(&Pulled { name: name.into(), wasm_digest: digest.clone(), digest, path, size_bytes: 0, fresh: false })
+        };
+        for name in ["r:5000/a/b:v1", "r:5000/a/b", "r:5000/a/b@sha256:0"] {
+            assert_eq!(id(name), "r:5000/a/b@sha256:1", "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_without_a_tag_of_its_own_is_pulled_always() {
+        for (spelled, image, expected) in [
+            ("", "r:5000/a", PullPolicy::Always),
+            ("", "a:latest", PullPolicy::Always),
+            ("", "r:5000/a:v1", PullPolicy::IfNotPresent),
+            ("", "a@sha256:1", PullPolicy::IfNotPresent),
+            ("Never", "a", PullPolicy::Never),
+            ("Always", "a:v1", PullPolicy::Always),
+        ] {
+            assert_eq!(policy(spelled, image), expected, "{spelled} {image}");
+        }
+    }
+
+    #[tokio::test]
+    async fn pods_of_one_image_share_its_record() {
+        let pulled = |digest: &str| Pulled {
+            name: "r/a:1".into(),
+            digest: digest.into(),
+            wasm_digest: digest.into(),
+            path: "/nowhere".into(),
+            size_bytes: 0,
+            fresh: false,
+        };
+        let in_use = InUse::default();
+        let first = in_use.share("a:1", pulled("sha256:1")).await;
+        assert!(Arc::ptr_eq(&first, &in_use.share("a:1", pulled("sha256:1")).await));
+        assert!(!Arc::ptr_eq(&first, &in_use.share("a:1", pulled("sha256:2")).await), "the tag has moved");
+    }
+}

@@ -2,6 +2,8 @@
 mod answers;
 mod container_logs;
 mod metrics;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use crate::{agent::Shared, config, error::Error};
@@ -49,7 +51,7 @@ impl Server {
             match listener.accept().await {
                 Ok((stream, _)) => {
                     let (acceptor, shared) = (self.acceptor.clone(), Arc::clone(shared));
-                    shared.clone().tasks.spawn(async move {
+                    shared.clone().spawn(async move {
                         let _slot = slot;
                         connection(&acceptor, stream, shared).await;
                     });

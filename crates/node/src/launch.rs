@@ -3,7 +3,6 @@ use crate::{
     environment::{Variables, arguments},
     memory::{Here, Known},
     pod::{Container, Pod, Quantities},
-    surroundings::NodeFacts,
 };
 use knarr_image::World;
 use knarr_machinery::Quantity;
@@ -23,7 +22,6 @@ pub struct Resolved<'a> {
     pub mounts: Vec<Mount>,
     pub address: IpAddr,
     pub data: &'a Path,
-    pub node: &'a NodeFacts,
 }
 
 pub fn launch(pod: &Pod, index: usize, container: &Container, known: &Known, resolved: Resolved) -> Launch {

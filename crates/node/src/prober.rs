@@ -1,6 +1,8 @@
 //! Runs probes: a timer for each, no task. A probe tells its pod only when its verdict changes, so that a thousand probes a second are
 //! not a thousand passes of workers.
 mod ask;
+#[cfg(test)]
+mod tests;
 
 pub use ask::ask;
 

@@ -99,10 +99,6 @@ impl Slots {
         Some(wake)
     }
 
-    pub fn wake(&self, uid: &str) -> Option<Wake> {
-        self.lock().get_mut(uid).map(Slot::wake)
-    }
-
     /// A timer that was armed has rung.
     pub fn rang(&self, uid: &str) -> Option<Wake> {
         let mut slots = self.lock();
@@ -166,9 +162,12 @@ impl Slots {
         turn.entry = Arc::clone(&slot.entry);
         turn.is_gone = slot.is_gone;
         turn.reports.append(&mut slot.inbox);
-        if turn.interrupt.is_cancelled() {
-            turn.interrupt = CancellationToken::new();
-            slot.work = Work::Busy { again: false, interrupt: turn.interrupt.clone() };
+        // What was said meanwhile (`again`) stays said: the turn may be about to end.
+        if let Work::Busy { interrupt, .. } = &mut slot.work
+            && interrupt.is_cancelled()
+        {
+            *interrupt = CancellationToken::new();
+            turn.interrupt = interrupt.clone();
         }
     }
 

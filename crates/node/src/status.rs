@@ -26,7 +26,7 @@ pub fn changes(pod: &Pod, memory: &Memory, host: Host, now: Timestamp) -> Option
     let mut wanted = of(pod, memory, host, now);
     let current = pod.status.as_object();
     wanted.retain(|field, value| current.and_then(|current| current.get(field)) != Some(value));
-    (!wanted.is_empty()).then(|| Value::Object(wanted))
+    if wanted.is_empty() { None } else { Some(Value::Object(wanted)) }
 }
 
 /// The whole status, as far as the node writes it.

@@ -11,9 +11,12 @@ pub enum Kind {
     Secret,
 }
 
+/// A kind and `namespace/name`.
+type Object = (Kind, String);
+
 /// As many lines as pods lack something.
 #[derive(Default)]
-pub struct Waiting(Mutex<HashMap<(Kind, String), HashSet<Arc<str>>>>);
+pub struct Waiting(Mutex<HashMap<Object, HashSet<Arc<str>>>>);
 
 impl Waiting {
     /// The pod is woken when one of these comes or changes.

@@ -1,5 +1,5 @@
 //! Whole lives of pods under a real agent, in virtual time.
-mod cluster;
+pub(crate) mod cluster;
 
 use cluster::{World, kubelet};
 use knarr_image::PullError;

@@ -47,9 +47,9 @@ pub(super) async fn answer(
     let (attempt, path) = pick(&pod, container, &folder, is_previous)?;
     let log = logs::open(&path).await.map_err(|e| (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
     let (out, chunks) = mpsc::channel(CHUNKS);
-    let (uid, container, tasks) = (entry.meta.uid.clone(), container.to_owned(), Arc::clone(shared));
-    shared.tasks.spawn(async move {
-        let is_running = || !is_previous && tasks.slots.is_running(&uid, &container, attempt);
+    let (uid, container, asked) = (entry.meta.uid.clone(), container.to_owned(), Arc::clone(shared));
+    shared.spawn(async move {
+        let is_running = || !is_previous && asked.slots.is_running(&uid, &container, attempt);
         if let Err(error) = logs::stream(log, &query, is_running, &out).await {
             tracing::warn!(path = %path.display(), %error, "a log cannot be read");
         }

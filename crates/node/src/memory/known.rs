@@ -98,7 +98,8 @@ impl Known {
             (None, None) => State::Never,
         };
         let image_id = record.filter(|record| !record.image_id.is_empty()).map(|record| Arc::from(&*record.image_id));
-        let image = image_id.as_ref().map(|_| Arc::from(&*container.image));
+        // What it runs, which the spec may have left behind.
+        let image = record.filter(|_| image_id.is_some()).map(|record| Arc::from(&*record.image));
         let is_running = matches!(state, State::Running { .. });
         let last = match (&state, record) {
             (State::Running { .. }, Some(record)) => record.last_state.terminated.clone().map(Box::new),

@@ -51,11 +51,13 @@ async fn get(
     let stream = connect(network, host, port, timeout).await.map_err(|e| dial_failed(host, port, &e))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
     let request = request(host, port, path, headers)?;
-    tokio::select! {
-        answer = sender.send_request(request) => answer.map(|answer| answer.status().as_u16()).map_err(|e| e.to_string()),
-        // It drives the request; ending first means that there is no answer.
-        ended = connection => Err(ended.err().map_or_else(|| "EOF".into(), |e| e.to_string())),
-    }
+    let mut answer = std::pin::pin!(sender.send_request(request));
+    let answer = tokio::select! {
+        answer = &mut answer => answer,
+        // It drives the request. When it has ended, the answer or the error is there to be taken.
+        _ = connection => answer.await,
+    };
+    answer.map(|answer| answer.status().as_u16()).map_err(|e| if e.is_incomplete_message() { "EOF".into() } else { e.to_string() })
 }
 
 fn request(host: &str, port: u16, path: &str, headers: &[(String, String)]) -> Result<Request<Empty<&'static [u8]>>, String> {

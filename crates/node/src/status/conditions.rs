@@ -56,7 +56,8 @@ fn initialized(pod: &Pod, memory: &Memory, phase: &str) -> Condition {
     let incomplete: Vec<&str> = inits
         .filter(|(index, (container, known))| {
             let is_up = container.is_sidecar() && known.is_started;
-            !is_up && !(is_done(pod, *index, known) && has_succeeded(known))
+            let is_over = is_done(pod, *index, known) && has_succeeded(known);
+            !(is_up || is_over)
         })
         .map(|(_, (container, _))| &*container.name)
         .collect();

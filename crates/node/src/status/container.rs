@@ -20,7 +20,7 @@ pub(super) fn container_status(pod: &Pod, memory: &Memory, index: usize) -> Opti
     let is_done_init = pod.is_init(index) && !container.is_sidecar() && is_done(pod, index, known) && has_succeeded(known);
     let mut status = json!({
         "name": container.name,
-        "image": container.image,
+        "image": known.image.as_deref().unwrap_or(&container.image),
         "imageID": known.image_id.as_deref().unwrap_or_default(),
         "ready": known.is_ready && (!pod.is_init(index) || container.is_sidecar()) || is_done_init,
         "started": known.is_running() && known.is_started,

@@ -27,7 +27,7 @@ pub(super) fn open_folder(folder: &Path) -> io::Result<()> {
 }
 
 fn write_files(folder: &Path, files: &[File]) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
+    make_folder(folder)?;
     if let Some(bad) = files.iter().find(|file| !is_plain(&file.path)) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("invalid path {:?}", bad.path)));
     }
@@ -48,6 +48,12 @@ fn write_files(folder: &Path, files: &[File]) -> io::Result<()> {
         Some(old) => remove(&folder.join(old)),
         None => Ok(()),
     }
+}
+
+/// A folder that the domain's user may enter, whatever the agent's umask says.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
 }
 
 /// Versions are counted, so that a new one never has the name of the one in use.
@@ -78,10 +84,10 @@ fn count(folder: &Path) -> io::Result<usize> {
 fn write_version(version: &Path, files: &[File]) -> io::Result<()> {
     // What an agent left here that died while it wrote.
     remove(version)?;
-    fs::create_dir(version)?;
+    make_folder(version)?;
     for file in files {
         let path = version.join(&file.path);
-        fs::create_dir_all(path.parent().expect("it lies in the version's folder"))?;
+        make_folder(path.parent().expect("it lies in the version's folder"))?;
         fs::write(&path, &file.bytes)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(file.mode & 0o777 | READABLE))?;
     }

@@ -116,8 +116,7 @@ impl Worker<'_> {
             });
             made.await?
         };
-        let node = &around.node;
-        let resolved = launch::Resolved { here: &here, variables, mounts, address, data: &data, node };
+        let resolved = launch::Resolved { here: &here, variables, mounts, address, data: &data };
         Ok(launch::launch(&self.pod, index, container, known, resolved))
     }
 
