@@ -1,1 +1,32 @@
-//! The API: request, object, store, watch.
+//! The API: request, object, store, watch. Kind-blind: what there is comes from the table of kinds.
+mod admission;
+mod allocate;
+mod answer;
+mod api_server;
+mod bootstrap;
+mod continuation;
+mod decode;
+mod deletion;
+mod discovery;
+mod door;
+mod error;
+mod feed;
+mod generation;
+mod health;
+mod http;
+mod list;
+mod logs;
+mod metrics;
+mod object;
+mod openapi;
+mod query;
+mod request;
+mod selection;
+mod serve;
+mod splice;
+mod state;
+mod version;
+mod watch;
+
+pub use api_server::{ApiServer, Config, keeps};
+pub use error::Error;
