@@ -5,6 +5,7 @@ use std::{
     os::fd::OwnedFd,
     path::Path,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 use tokio::sync::Notify;
 
@@ -17,6 +18,38 @@ pub enum Script {
     Exits { code: i32 },
     /// Cannot be made ready.
     Fails(Error),
+    /// Takes so long to be made ready; serves then.
+    Slow(Duration),
+    /// Serves; told to stop it takes so long to end, and is ended by force where its grace is shorter.
+    Drains(Duration),
+}
+
+/// What the exit code of a container says that was ended by force.
+const KILLED: i32 = 137;
+
+/// Where the times of containers come from, in milliseconds since 1970.
+enum Time {
+    /// Counts its own calls, so that times differ and tests repeat.
+    Counted(u64),
+    Told(Box<dyn Fn() -> u64 + Send + Sync>),
+}
+
+impl Default for Time {
+    fn default() -> Self {
+        Self::Counted(0)
+    }
+}
+
+impl Time {
+    fn next_ms(&mut self) -> u64 {
+        match self {
+            Self::Counted(ms) => {
+                *ms += 1;
+                *ms
+            }
+            Self::Told(now_ms) => now_ms(),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -24,10 +57,9 @@ struct Inner {
     scripts: BTreeMap<String, Script>,
     containers: BTreeMap<ContainerId, (Container, State, Vec<OwnedFd>)>,
     routes: BTreeMap<String, Arc<Routes>>,
-    now_ms: u64,
+    time: Time,
 }
 
-/// Its clock counts its own calls, so that times differ and tests repeat.
 #[derive(Default)]
 pub struct FakeRuntime {
     inner: Mutex<Inner>,
@@ -35,6 +67,12 @@ pub struct FakeRuntime {
 }
 
 impl FakeRuntime {
+    /// One whose containers start and end at the times of a clock, in milliseconds since 1970. Others count their own calls.
+    pub fn timed_by(now_ms: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        let inner = Inner { time: Time::Told(Box::new(now_ms)), ..Inner::default() };
+        Self { inner: Mutex::new(inner), changed: Notify::new() }
+    }
+
     /// Says what containers of the image with that digest do.
     pub fn script(&self, digest: &str, script: Script) {
         self.lock().scripts.insert(digest.to_owned(), script);
@@ -70,8 +108,7 @@ impl FakeRuntime {
         if let Script::Fails(error) = script {
             return Err(error);
         }
-        inner.now_ms += 1;
-        let state = State::Running { started_at_ms: inner.now_ms };
+        let state = State::Running { started_at_ms: inner.time.next_ms() };
         inner.containers.insert(id.clone(), (container, state, sockets));
         if let Script::Exits { code } = script {
             inner.end(&id, code, if code == 0 { "Completed" } else { "Error" }, "");
@@ -82,14 +119,23 @@ impl FakeRuntime {
 
 impl Inner {
     fn end(&mut self, id: &ContainerId, code: i32, reason: &str, message: &str) {
-        self.now_ms += 1;
-        let finished_at_ms = self.now_ms;
+        let finished_at_ms = self.time.next_ms();
         if let Some((_, state, sockets)) = self.containers.get_mut(id)
             && let State::Running { started_at_ms } = *state
         {
             sockets.clear();
             *state = State::Exited { code, reason: reason.to_owned(), message: message.to_owned(), started_at_ms, finished_at_ms };
         }
+    }
+
+    /// How long a container takes to end once it is told to.
+    fn drains(&self, id: &ContainerId) -> Result<Duration, Error> {
+        let State::Running { .. } = self.known(id)? else { return Ok(Duration::ZERO) };
+        let digest = self.containers.get(id).map(|(container, ..)| container.image.digest.as_str());
+        Ok(match digest.and_then(|digest| self.scripts.get(digest)) {
+            Some(Script::Drains(wants)) => *wants,
+            _ => Duration::ZERO,
+        })
     }
 
     fn known(&self, id: &ContainerId) -> Result<&State, Error> {
@@ -100,8 +146,13 @@ impl Inner {
 impl Runtime for FakeRuntime {
     fn prepare<'a>(&'a self, image: &'a Image) -> Pending<'a, Result<(), Error>> {
         Box::pin(async {
-            match self.lock().scripts.get(&image.digest) {
-                Some(Script::Fails(error)) => Err(error.clone()),
+            let script = self.lock().scripts.get(&image.digest).cloned();
+            match script {
+                Some(Script::Fails(error)) => Err(error),
+                Some(Script::Slow(wait)) => {
+                    tokio::time::sleep(wait).await;
+                    Ok(())
+                }
                 _ => Ok(()),
             }
         })
@@ -115,10 +166,17 @@ impl Runtime for FakeRuntime {
         })
     }
 
-    fn stop<'a>(&'a self, id: &'a ContainerId, _grace_ms: u64) -> Pending<'a, Result<(), Error>> {
-        Box::pin(async {
-            self.lock().known(id)?;
-            self.exit(id, 0, "Completed", "");
+    fn stop<'a>(&'a self, id: &'a ContainerId, grace_ms: u64) -> Pending<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let (wants, grace) = (self.lock().drains(id)?, Duration::from_millis(grace_ms));
+            if !wants.is_zero() {
+                tokio::time::sleep(wants.min(grace)).await;
+            }
+            if wants <= grace {
+                self.exit(id, 0, "Completed", "");
+            } else {
+                self.exit(id, KILLED, "Error", "");
+            }
             Ok(())
         })
     }

@@ -115,7 +115,7 @@ pub async fn an_idle_runner_ends() {
     bench.runtime.remove(&id).await.unwrap();
     let gone = async {
         while bench.runner("shop").is_some() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(30), gone).await.expect("the runner ends by itself");
