@@ -18,7 +18,8 @@ pub fn may_create(namespace: Option<&Entry>, resource: &GroupResource, key: &Key
         return Ok(());
     }
     let name = &key.namespace;
-    let mut status = Status::forbidden(resource, &key.name, &format!("unable to create new content in namespace {name} because it is being terminated"));
+    let mut status =
+        Status::forbidden(resource, &key.name, &format!("unable to create new content in namespace {name} because it is being terminated"));
     if let Some(details) = &mut status.details {
         let message = format!("namespace {name} is being terminated");
         details.causes = vec![Cause { reason: "NamespaceTerminating".into(), message, field: "metadata.namespace".into() }];
@@ -84,12 +85,16 @@ mod tests {
         };
         check(Some(namespace(false)), Ok(()));
         check(None, Err(r#"namespaces "n" not found"#));
-        check(Some(namespace(true)), Err(r#"configmaps "a" is forbidden: unable to create new content in namespace n because it is being terminated"#));
+        check(
+            Some(namespace(true)),
+            Err(r#"configmaps "a" is forbidden: unable to create new content in namespace n because it is being terminated"#),
+        );
     }
 
     #[test]
     fn what_every_cluster_relies_on_stays() {
-        let check = |plural: &str, name: &str, may: bool| assert_eq!(may_delete(&GroupResource::new("", plural), &Key::cluster(name)).is_ok(), may);
+        let check =
+            |plural: &str, name: &str, may: bool| assert_eq!(may_delete(&GroupResource::new("", plural), &Key::cluster(name)).is_ok(), may);
         check("namespaces", "default", false);
         check("namespaces", "kube-node-lease", true);
         check("configmaps", "default", true);
@@ -101,7 +106,10 @@ mod tests {
         complete_pod(&mut pod);
         let spec = pod.spec.unwrap();
         let tolerations = spec.tolerations.unwrap();
-        assert_eq!((spec.service_account_name.as_deref(), spec.service_account.as_deref(), spec.priority), (Some("default"), Some("default"), Some(0)));
+        assert_eq!(
+            (spec.service_account_name.as_deref(), spec.service_account.as_deref(), spec.priority),
+            (Some("default"), Some("default"), Some(0))
+        );
         assert_eq!(tolerations.iter().map(|t| t.toleration_seconds).collect::<Vec<_>>(), [None, Some(300)]);
     }
 }

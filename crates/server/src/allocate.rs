@@ -74,12 +74,18 @@ fn give_address(spec: &mut ServiceSpec, ranges: &Ranges, taken: &Taken, lucky: &
         spec.cluster_ips = Some(vec![HEADLESS.into()]);
         return;
     }
-    let refused = |ip: &str, why: String| FieldError::invalid("spec.clusterIPs", serde_json::json!([ip]), format!("failed to allocate IP {ip}: {why}"));
+    let refused = |ip: &str, why: String| {
+        FieldError::invalid("spec.clusterIPs", serde_json::json!([ip]), format!("failed to allocate IP {ip}: {why}"))
+    };
     let address = match said {
         None => match pick_address(ranges, taken, lucky) {
             Some(address) => address.to_string(),
             None => {
-                wrong.push(FieldError::invalid("spec.clusterIPs", serde_json::json!([""]), "failed to allocate a serviceIP: range is full"));
+                wrong.push(FieldError::invalid(
+                    "spec.clusterIPs",
+                    serde_json::json!([""]),
+                    "failed to allocate a serviceIP: range is full",
+                ));
                 return;
             }
         },
@@ -145,7 +151,9 @@ fn give_node_ports(spec: &mut ServiceSpec, ranges: &Ranges, taken: &Taken, lucky
                 port.node_port = Some(key.0.into());
                 own.insert(key);
             }
-            None => wrong.push(FieldError::invalid(format!("spec.ports[{at}].nodePort"), 0, "failed to allocate a nodePort: range is full")),
+            None => {
+                wrong.push(FieldError::invalid(format!("spec.ports[{at}].nodePort"), 0, "failed to allocate a nodePort: range is full"))
+            }
         }
     }
 }
@@ -157,7 +165,8 @@ mod tests {
 
     fn taken() -> Taken {
         let mut taken = Taken::default();
-        let other = json!({"clusterIP": "10.96.0.5", "clusterIPs": ["10.96.0.5"], "ports": [{"port": 1, "nodePort": 30001, "protocol": "TCP"}]});
+        let other =
+            json!({"clusterIP": "10.96.0.5", "clusterIPs": ["10.96.0.5"], "ports": [{"port": 1, "nodePort": 30001, "protocol": "TCP"}]});
         taken.add(&serde_json::from_value(other).unwrap());
         taken
     }
@@ -183,14 +192,22 @@ mod tests {
         check(json!({}), 0, "10.96.0.2");
         check(json!({"clusterIP": "None"}), 0, "None");
         check(json!({"clusterIP": "10.96.0.4"}), 0, "10.96.0.4");
-        check(json!({"clusterIP": "10.96.0.5"}), 0, r#"spec.clusterIPs: Invalid value: ["10.96.0.5"]: failed to allocate IP 10.96.0.5: provided IP is already allocated"#);
+        check(
+            json!({"clusterIP": "10.96.0.5"}),
+            0,
+            r#"spec.clusterIPs: Invalid value: ["10.96.0.5"]: failed to allocate IP 10.96.0.5: provided IP is already allocated"#,
+        );
         check(
             json!({"clusterIP": "172.16.0.1"}),
             0,
             r#"spec.clusterIPs: Invalid value: ["172.16.0.1"]: failed to allocate IP 172.16.0.1: the provided network does not match the current range"#,
         );
         check(json!({"type": "ExternalName", "externalName": "x"}), 0, "");
-        check(json!({"clusterIP": "10.96.0.2", "type": "NodePort", "ports": [{"port": 1, "protocol": "TCP"}, {"port": 2, "protocol": "TCP"}]}), 1, "10.96.0.2 30002 30000");
+        check(
+            json!({"clusterIP": "10.96.0.2", "type": "NodePort", "ports": [{"port": 1, "protocol": "TCP"}, {"port": 2, "protocol": "TCP"}]}),
+            1,
+            "10.96.0.2 30002 30000",
+        );
         check(json!({"clusterIP": "10.96.0.2", "type": "NodePort", "ports": [{"port": 1, "protocol": "UDP"}]}), 1, "10.96.0.2 30001");
         check(
             json!({"clusterIP": "10.96.0.2", "type": "NodePort", "ports": [{"port": 1, "nodePort": 30001}]}),

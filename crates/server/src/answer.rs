@@ -74,7 +74,10 @@ pub fn object(kind: &Kind, object: &Bytes, form: Form, now: Timestamp) -> Result
         Form::Object => Ok(object.clone()),
         Form::Partial => table::partial(object).map(Into::into),
         Form::Table(include) => {
-            let version = serde_json::from_slice::<Value>(object).map_err(Status::internal)?["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+            let version = serde_json::from_slice::<Value>(object).map_err(Status::internal)?["metadata"]["resourceVersion"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
             let meta = ListMeta { resource_version: version, ..ListMeta::default() };
             rows(kind, std::slice::from_ref(object), include, &meta, Header::Shown, now)
         }
@@ -129,12 +132,27 @@ pub fn rows(kind: &Kind, objects: &[Bytes], include: Include, meta: &ListMeta, h
 /// A kind without columns of its own shows name and birth.
 fn columns(kind: &Kind) -> Vec<ColumnDefinition<'_>> {
     if kind.columns.is_empty() {
-        let name = ColumnDefinition { name: "Name", kind: "string", format: "name", description: "The object's name, unique in its namespace.", priority: 0 };
-        let created = ColumnDefinition { name: "Created At", kind: "date", format: "", description: "When the object was made.", priority: 0 };
+        let name = ColumnDefinition {
+            name: "Name",
+            kind: "string",
+            format: "name",
+            description: "The object's name, unique in its namespace.",
+            priority: 0,
+        };
+        let created =
+            ColumnDefinition { name: "Created At", kind: "date", format: "", description: "When the object was made.", priority: 0 };
         return vec![name, created];
     }
     let columns = kind.columns.iter();
-    columns.map(|column| ColumnDefinition { name: &column.name, kind: column.kind, format: column.format, description: &column.description, priority: i32::from(column.wide) }).collect()
+    columns
+        .map(|column| ColumnDefinition {
+            name: &column.name,
+            kind: column.kind,
+            format: column.format,
+            description: &column.description,
+            priority: i32::from(column.wide),
+        })
+        .collect()
 }
 
 fn cells(kind: &Kind, object: &[u8], now: Timestamp) -> Result<Vec<Value>, Status> {
@@ -160,7 +178,10 @@ mod tests {
         check("", Some(Form::Object));
         check("*/*", Some(Form::Object));
         check("application/vnd.kubernetes.protobuf, application/json", Some(Form::Object));
-        check("application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", Some(table));
+        check(
+            "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json",
+            Some(table),
+        );
         check("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", Some(Form::Object));
         check("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", Some(Form::Partial));
         check("application/vnd.kubernetes.protobuf", None);
@@ -180,7 +201,11 @@ mod tests {
 
     #[test]
     fn a_table_has_cells_and_what_is_included() {
-        let kind = Kind::of::<k8s_openapi::api::core::v1::ConfigMap>().column("Name", "string", |o, _| o["metadata"]["name"].clone()).wide("Keys", "integer", |o, _| json!(o["data"].as_object().map_or(0, |d| d.len())));
+        let kind = Kind::of::<k8s_openapi::api::core::v1::ConfigMap>().column("Name", "string", |o, _| o["metadata"]["name"].clone()).wide(
+            "Keys",
+            "integer",
+            |o, _| json!(o["data"].as_object().map_or(0, |d| d.len())),
+        );
         let bytes = Bytes::from(r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","resourceVersion":"3"},"data":{"k":"v"}}"#);
         let text = object(&kind, &bytes, Form::Table(Include::None), Timestamp::UNIX_EPOCH).unwrap();
         let table: Value = serde_json::from_slice(&text).unwrap();

@@ -1,15 +1,5 @@
 //! The server as a whole: opened over a store, served on a socket, closed in order.
-use crate::{
-    Error,
-    allocate::Ranges,
-    bootstrap,
-    door::Door,
-    feed::Feed,
-    logs::Kubelets,
-    metrics::Metrics,
-    serve,
-    state::State,
-};
+use crate::{Error, allocate::Ranges, bootstrap, door::Door, feed::Feed, logs::Kubelets, metrics::Metrics, serve, state::State};
 use ipnet::Ipv4Net;
 use knarr_access::Pki;
 use knarr_cluster::{Clock, Cluster, Shelf};

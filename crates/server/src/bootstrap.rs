@@ -26,7 +26,8 @@ pub async fn make(cluster: &Cluster, ranges: &Ranges, advertise: Option<SocketAd
     let labels = json!({"kubernetes.io/service-name": "kubernetes"});
     let family = if advertise.is_ipv4() { "IPv4" } else { "IPv6" };
     let endpoints = json!([{"addresses": [advertise.ip().to_string()], "conditions": {"ready": true}}]);
-    let slice = json!({"metadata": {"name": "kubernetes", "labels": labels}, "addressType": family, "endpoints": endpoints, "ports": ports});
+    let slice =
+        json!({"metadata": {"name": "kubernetes", "labels": labels}, "addressType": family, "endpoints": endpoints, "ports": ports});
     renew(cluster, "discovery.k8s.io", "endpointslices", slice).await
 }
 

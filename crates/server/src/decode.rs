@@ -104,9 +104,10 @@ pub fn delete_options(schema: &Schema, media: Media, body: &[u8]) -> Result<Opti
     let value = json::read(&text).map_err(|error| Status::bad_request(format!("couldn't get version/kind; json parse error: {error}")))?;
     match (value["kind"].as_str(), value["apiVersion"].as_str()) {
         (None | Some("" | "DeleteOptions"), _) => Ok(Some(value)),
-        (Some(kind), version) => {
-            Err(Status::bad_request(format!("no kind {kind:?} is registered for version {:?} of delete options", version.unwrap_or_default())))
-        }
+        (Some(kind), version) => Err(Status::bad_request(format!(
+            "no kind {kind:?} is registered for version {:?} of delete options",
+            version.unwrap_or_default()
+        ))),
     }
 }
 
@@ -170,7 +171,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_shown_back() {
-        for (body, expected) in [("", "<empty>"), ("a: b", "613a2062"), (r#"{"a""#, r#"{"a""#), (&format!("{{{}", "x".repeat(40)), &format!("{{{} ...", "x".repeat(29)))] {
+        for (body, expected) in [
+            ("", "<empty>"),
+            ("a: b", "613a2062"),
+            (r#"{"a""#, r#"{"a""#),
+            (&format!("{{{}", "x".repeat(40)), &format!("{{{} ...", "x".repeat(29))),
+        ] {
             assert_eq!(shown(body.as_bytes()), expected);
         }
     }

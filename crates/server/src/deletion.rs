@@ -54,7 +54,9 @@ pub fn decide(kind: &Kind, mut object: Value, options: &Options, now: Timestamp)
 
 /// Nothing holds a deleting object any more: the write that took the last finalizer away removes it.
 pub fn is_complete(kind: &Kind, object: &Value) -> bool {
-    deletion_began(object).is_some_and(|(_, grace)| grace == 0) && list(&object["metadata"]["finalizers"]).is_empty() && !is_held_by_spec(kind, object)
+    deletion_began(object).is_some_and(|(_, grace)| grace == 0)
+        && list(&object["metadata"]["finalizers"]).is_empty()
+        && !is_held_by_spec(kind, object)
 }
 
 /// A node stops what it runs before the object goes: kinds that are bound to one.
@@ -157,7 +159,8 @@ mod tests {
             Deletion::Pending => return "pending".into(),
         };
         let metadata = &object["metadata"];
-        let parts = [&metadata["deletionGracePeriodSeconds"], &metadata["deletionTimestamp"], &metadata["finalizers"], &metadata["generation"]];
+        let parts =
+            [&metadata["deletionGracePeriodSeconds"], &metadata["deletionTimestamp"], &metadata["finalizers"], &metadata["generation"]];
         let said: Vec<_> = parts.iter().filter(|part| !part.is_null()).map(|part| part.to_string().replace('"', "")).collect();
         format!("{word} {}", said.join(" ")).trim_end().to_owned()
     }

@@ -85,14 +85,16 @@ pub fn has_group(kinds: &Table, group: &str) -> bool {
 }
 
 fn group(name: &str, versions: &BTreeMap<&str, Vec<&Arc<Kind>>>) -> Value {
-    let versions: Vec<_> = versions.keys().map(|version| json!({"groupVersion": format!("{name}/{version}"), "version": version})).collect();
+    let versions: Vec<_> =
+        versions.keys().map(|version| json!({"groupVersion": format!("{name}/{version}"), "version": version})).collect();
     json!({"name": name, "versions": versions, "preferredVersion": versions[0]})
 }
 
 fn resources(group_version: &str, rows: &[&Arc<Kind>]) -> Option<Value> {
     let mut list = vec![];
     for row in rows {
-        let mut main = json!({"name": row.plural, "singularName": row.singular, "namespaced": row.namespaced, "kind": row.kind, "verbs": verbs(row)});
+        let mut main =
+            json!({"name": row.plural, "singularName": row.singular, "namespaced": row.namespaced, "kind": row.kind, "verbs": verbs(row)});
         if !row.short.is_empty() {
             main["shortNames"] = json!(row.short);
         }
@@ -129,7 +131,8 @@ fn storage_hash(row: &Kind) -> String {
 pub fn aggregated(kinds: &Table, path: &str, version: &str) -> Value {
     let core = path.trim_matches('/') == "api";
     let groups = groups(kinds);
-    let items: Vec<_> = groups.iter().filter(|(name, _)| name.is_empty() == core).map(|(name, versions)| aggregated_group(name, versions)).collect();
+    let items: Vec<_> =
+        groups.iter().filter(|(name, _)| name.is_empty() == core).map(|(name, versions)| aggregated_group(name, versions)).collect();
     json!({"kind": "APIGroupDiscoveryList", "apiVersion": format!("apidiscovery.k8s.io/{version}"), "metadata": {}, "items": items})
 }
 
@@ -146,7 +149,8 @@ fn aggregated_resource(row: &Kind) -> Value {
     // A kind of the resource's own group and version is said without them.
     let own = json!({"group": "", "version": "", "kind": row.kind});
     let scope = if row.namespaced { "Namespaced" } else { "Cluster" };
-    let mut entry = json!({"resource": row.plural, "responseKind": own, "scope": scope, "singularResource": row.singular, "verbs": verbs(row)});
+    let mut entry =
+        json!({"resource": row.plural, "responseKind": own, "scope": scope, "singularResource": row.singular, "verbs": verbs(row)});
     if !row.short.is_empty() {
         entry["shortNames"] = json!(row.short);
     }
@@ -181,7 +185,9 @@ mod tests {
 
     #[test]
     fn groups_and_versions_are_found_by_their_paths() {
-        let check = |path: &str, kind: Option<&str>| assert_eq!(document(&table(), path, "").map(|d| d["kind"].as_str().unwrap().to_owned()).as_deref(), kind, "{path}");
+        let check = |path: &str, kind: Option<&str>| {
+            assert_eq!(document(&table(), path, "").map(|d| d["kind"].as_str().unwrap().to_owned()).as_deref(), kind, "{path}")
+        };
         check("/api", Some("APIVersions"));
         check("/api/v1", Some("APIResourceList"));
         check("/api/v2", None);

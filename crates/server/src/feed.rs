@@ -27,7 +27,12 @@ impl Feed {
         for (prefix, resource) in &collections {
             let (objects, revision) = store.list(prefix, Page::default()).await?;
             let changed = store.last_change(prefix).await?;
-            shelf.load(resource, revision, changed.min(revision), objects.into_iter().map(|object| (object.revision, object.value)).collect());
+            shelf.load(
+                resource,
+                revision,
+                changed.min(revision),
+                objects.into_iter().map(|object| (object.revision, object.value)).collect(),
+            );
             // What expires while this goes on is seen again by the watch, which begins at the earliest of these lists.
             from = Some(from.map_or(revision, |from| from.min(revision)));
         }

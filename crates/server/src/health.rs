@@ -47,7 +47,8 @@ impl Health {
         if well && !query.has("verbose") {
             return "ok".into();
         }
-        let line = |(name, well): &(&str, bool)| if *well { format!("[+]{name} ok\n") } else { format!("[-]{name} failed: reason withheld\n") };
+        let line =
+            |(name, well): &(&str, bool)| if *well { format!("[+]{name} ok\n") } else { format!("[-]{name} failed: reason withheld\n") };
         let lines: String = self.looked_at(query).map(line).collect();
         format!("{lines}{} check {}\n", self.path, if well { "passed" } else { "failed" })
     }

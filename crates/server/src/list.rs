@@ -1,5 +1,10 @@
 //! Lists: what a collection holds now, held at a revision, or page by page.
-use crate::{continuation::Continuation, query::{Query, refuse}, selection::Selection, state::State};
+use crate::{
+    continuation::Continuation,
+    query::{Query, refuse},
+    selection::Selection,
+    state::State,
+};
 use knarr_cluster::Entry;
 use knarr_kinds::Kind;
 use knarr_machinery::{Details, FieldError, GroupResource, Reason, Revision, Status, table::ListMeta};
@@ -36,7 +41,10 @@ pub fn check_options(query: &Query, watches: bool) -> Result<(), Status> {
         if !query.get("continue").is_empty() {
             wrong.push(forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"));
         } else if !matching.is_empty() {
-            wrong.push(forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
+            wrong.push(forbidden(
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            ));
         }
         return refuse("ListOptions", &wrong);
     }
@@ -94,7 +102,13 @@ impl State {
     }
 
     /// The collection as it was. From the shelf while nothing has changed since, else from the store's history.
-    async fn held_at(&self, storage: &GroupResource, selection: &Selection, at: Revision, from: Option<&Continuation>) -> Result<(Vec<Arc<Entry>>, Revision), Status> {
+    async fn held_at(
+        &self,
+        storage: &GroupResource,
+        selection: &Selection,
+        at: Revision,
+        from: Option<&Continuation>,
+    ) -> Result<(Vec<Arc<Entry>>, Revision), Status> {
         let (entries, now) = self.held_now(storage, selection);
         let unchanged = self.shelf.watch(storage, at).is_ok_and(|mut since| since.ready().is_ok_and(|seen| seen.is_empty()));
         if now >= at && unchanged {
@@ -123,13 +137,21 @@ impl State {
 fn too_large(wanted: Revision, known: Revision) -> Status {
     let message = format!("Timeout: Too large resource version: {wanted}, current: {known}");
     let mut status = Status::new(504, Reason::Timeout, message);
-    let cause = knarr_machinery::Cause { reason: "ResourceVersionTooLarge".into(), message: "Too large resource version".into(), ..Default::default() };
+    let cause = knarr_machinery::Cause {
+        reason: "ResourceVersionTooLarge".into(),
+        message: "Too large resource version".into(),
+        ..Default::default()
+    };
     status.details = Some(Box::new(Details { causes: vec![cause], retry_after_seconds: Some(1), ..Details::default() }));
     status
 }
 
 fn expired(continued: bool) -> Status {
-    Status::expired(if continued { "The provided continue parameter is too old: start a new list without it." } else { "The resourceVersion for the provided list is too old." })
+    Status::expired(if continued {
+        "The provided continue parameter is too old: start a new list without it."
+    } else {
+        "The resourceVersion for the provided list is too old."
+    })
 }
 
 #[cfg(test)]
@@ -139,7 +161,8 @@ mod tests {
     #[test]
     fn options_that_do_not_go_together_are_refused() {
         let check = |query: &str, watches: bool, expected: &str| {
-            let said = check_options(&Query::parse(query), watches).map_or_else(|s| s.message.replace(r#"ListOptions.meta.k8s.io "" is invalid: "#, ""), |()| String::new());
+            let said = check_options(&Query::parse(query), watches)
+                .map_or_else(|s| s.message.replace(r#"ListOptions.meta.k8s.io "" is invalid: "#, ""), |()| String::new());
             assert_eq!(said, expected, "{query}");
         };
         check("", false, "");
@@ -156,7 +179,11 @@ mod tests {
         );
         check("sendInitialEvents=true", false, "sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list");
         check("sendInitialEvents=true&resourceVersionMatch=NotOlderThan", true, "");
-        check("sendInitialEvents=true", true, "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+        check(
+            "sendInitialEvents=true",
+            true,
+            "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        );
         check("continue=abc", true, "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided");
     }
 }

@@ -51,10 +51,12 @@ impl State {
         let container = container(&pod, &key.name, query.get("container"))?;
         let Some(node) = pod["spec"]["nodeName"].as_str().filter(|node| !node.is_empty()) else { return Ok(Logs::Nothing) };
         let address = self.address(node)?;
-        let passed: Vec<_> = query.pairs().filter(|(name, _)| PASSED_ON.contains(name)).map(|(name, value)| format!("{name}={}", encode(value))).collect();
+        let passed: Vec<_> =
+            query.pairs().filter(|(name, _)| PASSED_ON.contains(name)).map(|(name, value)| format!("{name}={}", encode(value))).collect();
         let uri = format!("https://{address}/containerLogs/{}/{}/{container}?{}", key.namespace, key.name, passed.join("&"));
         let request = Request::get(&uri).body(Empty::new()).map_err(Status::internal)?;
-        let response = self.kubelets.0.request(request).await.map_err(|error| Status::internal(format!("Get {uri:?}: {}", causes(&error))))?;
+        let response =
+            self.kubelets.0.request(request).await.map_err(|error| Status::internal(format!("Get {uri:?}: {}", causes(&error))))?;
         if response.status().is_success() { Ok(Logs::Stream(response)) } else { Err(refused(response).await) }
     }
 
@@ -63,7 +65,8 @@ impl State {
         let nodes = GroupResource::new("", "nodes");
         let entry = self.shelf.get(&nodes, &Key::cluster(node)).ok_or_else(|| Status::not_found(&nodes, node))?;
         let node: Value = serde_json::from_slice(&entry.bytes).map_err(Status::internal)?;
-        address(&node).ok_or_else(|| Status::internal(format!("no preferred addresses found; known addresses: {}", node["status"]["addresses"])))
+        address(&node)
+            .ok_or_else(|| Status::internal(format!("no preferred addresses found; known addresses: {}", node["status"]["addresses"])))
     }
 }
 
@@ -81,7 +84,9 @@ fn container<'p>(pod: &'p Value, name: &str, asked: &'p str) -> Result<&'p str, 
     let all = [init, main.clone(), ephemeral].concat();
     match (asked, main.as_slice()) {
         ("", [only]) if all.len() == 1 => Ok(only),
-        ("", _) => Err(Status::bad_request(format!("a container name must be specified for pod {name}, choose one of: [{}]", all.join(" ")))),
+        ("", _) => {
+            Err(Status::bad_request(format!("a container name must be specified for pod {name}, choose one of: [{}]", all.join(" "))))
+        }
         (asked, _) if all.contains(&asked) => Ok(asked),
         (asked, _) => Err(Status::bad_request(format!("container {asked} is not valid for pod {name}"))),
     }
@@ -114,7 +119,9 @@ fn causes(error: &dyn std::error::Error) -> String {
 }
 
 fn encode(text: &str) -> String {
-    text.bytes().map(|b| if b.is_ascii_alphanumeric() || b"-._~:".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+    text.bytes()
+        .map(|b| if b.is_ascii_alphanumeric() || b"-._~:".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,10 @@ use crate::state::State;
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
-    sync::{Mutex, PoisonError, atomic::{AtomicI64, Ordering}},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -89,7 +92,12 @@ impl Metrics {
     }
 
     fn write_requests(&self, text: &mut String) {
-        header(text, "apiserver_request_total", "counter", "Counter of apiserver requests broken out for each verb, group, version, resource and HTTP response code.");
+        header(
+            text,
+            "apiserver_request_total",
+            "counter",
+            "Counter of apiserver requests broken out for each verb, group, version, resource and HTTP response code.",
+        );
         for ((labels, code), count) in &*self.requests.lock().unwrap_or_else(PoisonError::into_inner) {
             line(text, "apiserver_request_total", &format!("code=\"{code}\",{}", say(labels)), count);
         }
@@ -97,7 +105,12 @@ impl Metrics {
 
     fn write_durations(&self, text: &mut String) {
         let name = "apiserver_request_duration_seconds";
-        header(text, name, "histogram", "Response latency distribution in seconds for each verb, group, version, resource and subresource.");
+        header(
+            text,
+            name,
+            "histogram",
+            "Response latency distribution in seconds for each verb, group, version, resource and subresource.",
+        );
         for (labels, histogram) in &*self.durations.lock().unwrap_or_else(PoisonError::into_inner) {
             let labels = say(labels);
             for (count, bound) in histogram.counts.iter().zip(BUCKETS) {
@@ -121,7 +134,15 @@ impl Metrics {
         }
         let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
         // The program's name stands in parentheses and may hold anything; user and system time are the 12th and 13th field after it.
-        let ticks: f64 = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2).filter_map(|word| word.parse::<f64>().ok()).sum();
+        let ticks: f64 = stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|word| word.parse::<f64>().ok())
+            .sum();
         header(text, "process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds.");
         line(text, "process_cpu_seconds_total", "", ticks / TICKS_PER_SECOND);
         if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
@@ -154,7 +175,8 @@ mod tests {
     #[test]
     fn requests_are_counted_and_timed() {
         let metrics = Metrics::new(UNIX_EPOCH);
-        let labels = |verb| Labels { verb, group: String::new(), version: "v1".into(), resource: "pods".into(), subresource: String::new() };
+        let labels =
+            |verb| Labels { verb, group: String::new(), version: "v1".into(), resource: "pods".into(), subresource: String::new() };
         metrics.count(labels("GET"), 200, Duration::from_millis(30));
         metrics.count(labels("GET"), 200, Duration::from_secs(3));
         metrics.count(labels("WATCH"), 200, Duration::from_secs(600));

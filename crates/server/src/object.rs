@@ -5,7 +5,8 @@ use knarr_machinery::{GroupResource, Reason, Status};
 use serde_json::{Map, Value, json};
 
 /// Fields of `metadata` that only the server writes.
-const SERVERS: &[&str] = &["creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink", "managedFields"];
+const SERVERS: &[&str] =
+    &["creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink", "managedFields"];
 /// Of these, what an update keeps from the stored object.
 const KEPT: &[&str] = &["creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"];
 
@@ -33,7 +34,11 @@ pub fn check_type(object: &mut Value, kind: &Kind) -> Result<(), Status> {
     let said = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (api_version, name) = (said("apiVersion"), said("kind"));
     if !name.is_empty() && name != kind.kind {
-        let message = format!("{name} in version {:?} cannot be handled as a {}: no kind {name:?} is expected here", version_of(&api_version), kind.kind);
+        let message = format!(
+            "{name} in version {:?} cannot be handled as a {}: no kind {name:?} is expected here",
+            version_of(&api_version),
+            kind.kind
+        );
         return Err(Status::bad_request(message));
     }
     if !api_version.is_empty() && api_version != wanted {

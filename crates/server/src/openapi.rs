@@ -105,7 +105,9 @@ fn operation(row: &Kind, verb: &str, in_namespace: bool) -> Value {
     let query: &[&str] = match verb {
         "create" | "update" => &["dryRun", "fieldManager", "fieldValidation"],
         "patch" => &["dryRun", "fieldManager", "fieldValidation", "force"],
-        "list" | "deletecollection" => &["labelSelector", "fieldSelector", "limit", "continue", "resourceVersion", "resourceVersionMatch", "timeoutSeconds", "watch"],
+        "list" | "deletecollection" => {
+            &["labelSelector", "fieldSelector", "limit", "continue", "resourceVersion", "resourceVersionMatch", "timeoutSeconds", "watch"]
+        }
         _ => &[],
     };
     let parameter = |name: &&str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
@@ -246,7 +248,10 @@ mod tests {
         let kinds = Table::new(knarr_kinds::builtin());
         let document = document(&kinds, knarr_kinds::schema(), "api/v1").unwrap();
         let schemas = &document["components"]["schemas"];
-        assert_eq!(schemas["io.k8s.api.core.v1.Pod"]["x-kubernetes-group-version-kind"], json!([{"group": "", "version": "v1", "kind": "Pod"}]));
+        assert_eq!(
+            schemas["io.k8s.api.core.v1.Pod"]["x-kubernetes-group-version-kind"],
+            json!([{"group": "", "version": "v1", "kind": "Pod"}])
+        );
         let containers = &schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["containers"];
         assert_eq!((&containers["x-kubernetes-patch-merge-key"], &containers["x-kubernetes-list-type"]), (&json!("name"), &json!("map")));
         let text = document.to_string();

@@ -52,7 +52,8 @@ impl Query {
                 FieldValidation::Warn
             }
         };
-        let manager = Some(self.get("fieldManager")).filter(|m| !m.is_empty()).unwrap_or_else(|| agent.split('/').next().unwrap_or_default());
+        let manager =
+            Some(self.get("fieldManager")).filter(|m| !m.is_empty()).unwrap_or_else(|| agent.split('/').next().unwrap_or_default());
         refuse(options, &wrong)?;
         Ok(Options { dry_run, field_manager: Some(manager.into()), field_validation, force: self.is_true("force"), ..Options::default() })
     }
@@ -140,7 +141,9 @@ mod tests {
 
     #[test]
     fn wrong_options_are_refused_in_a_real_servers_words() {
-        let check = |query: &str, body: Option<Value>, said: &str| assert_eq!(Query::parse(query).delete_options(body.as_ref()).unwrap_err().message, said);
+        let check = |query: &str, body: Option<Value>, said: &str| {
+            assert_eq!(Query::parse(query).delete_options(body.as_ref()).unwrap_err().message, said)
+        };
         let unknown = r#"DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Unsupported value: "Sideways": supported values: "Foreground", "Background", "Orphan", "nil""#;
         check("propagationPolicy=Sideways", None, unknown);
         check("", Some(json!({"propagationPolicy": "Sideways"})), unknown);
@@ -161,7 +164,8 @@ mod tests {
 
     #[test]
     fn the_user_agent_names_who_does_not_say() {
-        let manager = |query: &str| Query::parse(query).write_options("CreateOptions", "kubectl/v1.33 (linux)").unwrap().field_manager.unwrap();
+        let manager =
+            |query: &str| Query::parse(query).write_options("CreateOptions", "kubectl/v1.33 (linux)").unwrap().field_manager.unwrap();
         assert_eq!((manager("").as_str(), manager("fieldManager=me").as_str()), ("kubectl", "me"));
     }
 

@@ -39,7 +39,9 @@ pub fn route(path: &str) -> Route {
         _ => return Route::Path,
     };
     let (namespace, rest) = match rest {
-        ["namespaces", namespace, plural, rest @ ..] if !matches!(*plural, "status" | "finalize") => (*namespace, [&[*plural], rest].concat()),
+        ["namespaces", namespace, plural, rest @ ..] if !matches!(*plural, "status" | "finalize") => {
+            (*namespace, [&[*plural], rest].concat())
+        }
         rest => ("", rest.to_vec()),
     };
     let (plural, name, subresource) = match rest.as_slice() {
@@ -50,7 +52,14 @@ pub fn route(path: &str) -> Route {
     };
     // A namespace is itself an object, and its own namespace to who asks whether one may.
     let namespace = if group.is_empty() && plural == "namespaces" { name } else { namespace };
-    Route::Resource(Named { group: group.into(), version: version.into(), plural: plural.into(), namespace: namespace.into(), name: name.into(), subresource })
+    Route::Resource(Named {
+        group: group.into(),
+        version: version.into(),
+        plural: plural.into(),
+        namespace: namespace.into(),
+        name: name.into(),
+        subresource,
+    })
 }
 
 /// The verb of an RBAC rule. `watches` is what the query says.
@@ -76,7 +85,10 @@ pub fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
-        let escaped = tail.get(..2).filter(|hex| *first == b'%' && hex.iter().all(u8::is_ascii_hexdigit)).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        let escaped = tail
+            .get(..2)
+            .filter(|hex| *first == b'%' && hex.iter().all(u8::is_ascii_hexdigit))
+            .and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
         match escaped {
             Some(byte) => {
                 bytes.push(byte);
@@ -100,7 +112,9 @@ mod tests {
         let check = |path: &str, expected: &str| {
             let said = match route(path) {
                 Route::Path => "path".to_owned(),
-                Route::Resource(n) => format!("{}/{} {} {}/{} {}", n.group, n.version, n.plural, n.namespace, n.name, n.subresource.unwrap_or_default()),
+                Route::Resource(n) => {
+                    format!("{}/{} {} {}/{} {}", n.group, n.version, n.plural, n.namespace, n.name, n.subresource.unwrap_or_default())
+                }
             };
             assert_eq!(said.trim_end(), expected, "{path}");
         };
@@ -122,7 +136,9 @@ mod tests {
 
     #[test]
     fn broken_escapes_stay_as_they_are() {
-        for (text, expected) in [("a%20b", "a b"), ("%", "%"), ("%4", "%4"), ("%zz", "%zz"), ("%+1x", "%+1x"), ("é%C3%A9", "éé"), ("%ff", "\u{fffd}")] {
+        for (text, expected) in
+            [("a%20b", "a b"), ("%", "%"), ("%4", "%4"), ("%zz", "%zz"), ("%+1x", "%+1x"), ("é%C3%A9", "éé"), ("%ff", "\u{fffd}")]
+        {
             assert_eq!(decode(text), expected);
         }
     }
@@ -131,7 +147,10 @@ mod tests {
     fn methods_become_verbs() {
         let object = Named { name: "a".into(), ..Named::default() };
         let all = Named::default();
-        assert_eq!([verb(&Method::GET, &object, true), verb(&Method::GET, &all, true), verb(&Method::GET, &all, false)], ["get", "watch", "list"]);
+        assert_eq!(
+            [verb(&Method::GET, &object, true), verb(&Method::GET, &all, true), verb(&Method::GET, &all, false)],
+            ["get", "watch", "list"]
+        );
         assert_eq!([verb(&Method::DELETE, &object, false), verb(&Method::DELETE, &all, false)], ["delete", "deletecollection"]);
     }
 }

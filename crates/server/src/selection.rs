@@ -167,7 +167,9 @@ mod tests {
 
     #[test]
     fn everything_that_is_asked_for_must_be_true() {
-        let check = |query: &str, namespace: &str, expected: bool| assert_eq!(parse(query, namespace).unwrap().matches(&pod()), expected, "{query} {namespace}");
+        let check = |query: &str, namespace: &str, expected: bool| {
+            assert_eq!(parse(query, namespace).unwrap().matches(&pod()), expected, "{query} {namespace}")
+        };
         check("", "", true);
         check("", "n", true);
         check("", "m", false);

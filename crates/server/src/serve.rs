@@ -80,7 +80,13 @@ fn prepared(socket: TcpStream) -> TcpStream {
     socket
 }
 
-async fn speak(stream: TlsStream<TcpStream>, state: Arc<State>, stop: CancellationToken, graceful: hyper_util::server::graceful::Watcher, permit: OwnedSemaphorePermit) {
+async fn speak(
+    stream: TlsStream<TcpStream>,
+    state: Arc<State>,
+    stop: CancellationToken,
+    graceful: hyper_util::server::graceful::Watcher,
+    permit: OwnedSemaphorePermit,
+) {
     let (_, tls) = stream.get_ref();
     let who = tls.peer_certificates().and_then(<[_]>::first).and_then(|certificate| by_certificate(certificate));
     let is_http2 = tls.alpn_protocol() == Some(b"h2");

@@ -101,7 +101,10 @@ mod tests {
     #[test]
     fn a_hole_is_made_where_there_is_none() {
         let check = |before: &str, after: &str| assert_eq!(with_hole(before.into()), after.as_bytes());
-        check(r#"{"data":{"metadata":{}},"metadata":{"name":"a"}}"#, r#"{"data":{"metadata":{}},"metadata":{"resourceVersion":"","name":"a"}}"#);
+        check(
+            r#"{"data":{"metadata":{}},"metadata":{"name":"a"}}"#,
+            r#"{"data":{"metadata":{}},"metadata":{"resourceVersion":"","name":"a"}}"#,
+        );
         check(r#"{"metadata":{"name":"a","resourceVersion":"7"}}"#, r#"{"metadata":{"name":"a","resourceVersion":""}}"#);
         check(r#"{"metadata":{}}"#, r#"{"metadata":{"resourceVersion":""}}"#);
     }

@@ -48,7 +48,14 @@ struct Watcher {
 
 impl State {
     /// Begins a watch. What goes wrong later, and a version that is gone, is told as an event.
-    pub async fn watch(&self, kind: &Arc<Kind>, selection: Selection, query: &Query, accepted: Accepted, stop: CancellationToken) -> Result<impl Stream<Item = Bytes> + Send + use<>, Status> {
+    pub async fn watch(
+        &self,
+        kind: &Arc<Kind>,
+        selection: Selection,
+        query: &Query,
+        accepted: Accepted,
+        stop: CancellationToken,
+    ) -> Result<impl Stream<Item = Bytes> + Send + use<>, Status> {
         check_options(query, true)?;
         let storage = kind.storage();
         let wanted = query.revision()?;
@@ -57,7 +64,11 @@ impl State {
         }
         let from_the_beginning = if query.has("sendInitialEvents") { query.is_true("sendInitialEvents") } else { wanted.is_none() };
         let bookmarks = query.is_true("allowWatchBookmarks");
-        let (listed, now) = if from_the_beginning { self.shelf.list(&storage, selection.namespace.as_deref()) } else { (vec![], self.shelf.known(&storage)) };
+        let (listed, now) = if from_the_beginning {
+            self.shelf.list(&storage, selection.namespace.as_deref())
+        } else {
+            (vec![], self.shelf.known(&storage))
+        };
         let after = if from_the_beginning { now } else { wanted.unwrap_or(now) };
         let (watch, error) = match self.shelf.watch(&storage, after) {
             Ok(watch) => (Some(watch), None),
@@ -186,7 +197,9 @@ impl Watcher {
         let (api_version, kind) = match self.form {
             Form::Object => (self.kind.api_version(), self.kind.kind.to_string()),
             Form::Partial => ("meta.k8s.io/v1".into(), "PartialObjectMetadata".into()),
-            Form::Table(_) => return json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": revision.to_string()}, "columnDefinitions": null, "rows": []}),
+            Form::Table(_) => {
+                return json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": revision.to_string()}, "columnDefinitions": null, "rows": []});
+            }
         };
         json!({"kind": kind, "apiVersion": api_version, "metadata": {"resourceVersion": revision.to_string(), "creationTimestamp": null}})
     }

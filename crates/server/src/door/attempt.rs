@@ -56,7 +56,13 @@ impl Door {
     }
 
     /// Puts `wanted` in the place of `current`, and removes it where that was the last thing to hold a deleted object.
-    pub(super) async fn attempt_update(&self, ask: &Ask<'_>, current: &Arc<Entry>, old: &Value, mut wanted: Wanted) -> Result<Done, Failed> {
+    pub(super) async fn attempt_update(
+        &self,
+        ask: &Ask<'_>,
+        current: &Arc<Entry>,
+        old: &Value,
+        mut wanted: Wanted,
+    ) -> Result<Done, Failed> {
         object::stamp_update(&mut wanted.object, old)?;
         wanted.warnings.extend(object::unite_owners(&mut wanted.object));
         let _turn = if allocates(ask) { Some(self.0.services.lock().await) } else { None };
@@ -101,7 +107,9 @@ impl Door {
 
     async fn shown(&self, ask: &Ask<'_>, revision: Revision) -> Result<(), Status> {
         let reached = self.0.shelf.reached(&ask.storage, revision);
-        tokio::time::timeout(SHELF_PATIENCE, reached).await.map_err(|_| Status::internal(format!("revision {revision} is stored but not shown")))
+        tokio::time::timeout(SHELF_PATIENCE, reached)
+            .await
+            .map_err(|_| Status::internal(format!("revision {revision} is stored but not shown")))
     }
 }
 

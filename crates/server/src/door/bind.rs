@@ -13,7 +13,9 @@ impl Door {
             let pod: Value = serde_json::from_slice(&current.bytes).map_err(Status::internal)?;
             let bound = bound(ask, pod, &binding)?;
             match self.replace(ask, &current, encode(ask, bound)?, vec![]).await {
-                Ok(Done { revision, .. }) => return Ok(Done { revision, object: success(201).into(), created: true, pending: false, warnings: vec![] }),
+                Ok(Done { revision, .. }) => {
+                    return Ok(Done { revision, object: success(201).into(), created: true, pending: false, warnings: vec![] });
+                }
                 Err(Failed::Refused(status)) => return Err(status),
                 Err(Failed::Lost) => {}
             }

@@ -93,7 +93,9 @@ fn check_preconditions(ask: &Ask<'_>, current: &Entry) -> Result<(), Status> {
     let wanted = &ask.options.preconditions;
     match (&wanted.uid, wanted.resource_version) {
         (Some(uid), _) if **uid != *current.meta.uid => refuse("UID", uid, &current.meta.uid),
-        (_, Some(Revision(said))) if said != current.revision.0 => refuse("ResourceVersion", &said.to_string(), &current.revision.to_string()),
+        (_, Some(Revision(said))) if said != current.revision.0 => {
+            refuse("ResourceVersion", &said.to_string(), &current.revision.to_string())
+        }
         _ => Ok(()),
     }
 }

@@ -2,10 +2,10 @@
 //! kinds and all writes.
 use super::{Ask, Door};
 use crate::{admission, allocate, generation, splice};
+use k8s_openapi::{api::core::v1::Service, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use knarr_cluster::{Entry, views};
 use knarr_kinds::{Draft, Sub, object_meta};
 use knarr_machinery::{FieldError, Status};
-use k8s_openapi::{api::core::v1::Service, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use serde::Deserialize;
 use serde_json::Value;
 

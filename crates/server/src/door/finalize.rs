@@ -1,9 +1,5 @@
 //! Finalize: whoever empties a namespace takes its own finalizer out of the spec; the last one to go takes the namespace with it.
-use super::{
-    ATTEMPTS, Ask, Door,
-    attempt::Failed,
-    draft::encode,
-};
+use super::{ATTEMPTS, Ask, Door, attempt::Failed, draft::encode};
 use crate::object;
 use knarr_cluster::Done;
 use knarr_machinery::Status;

@@ -1,8 +1,5 @@
 //! The scale subresource: an `autoscaling/v1` Scale that stands for the replicas of a workload.
-use super::{
-    Ask, Door,
-    attempt::Wanted,
-};
+use super::{Ask, Door, attempt::Wanted};
 use crate::{decode, object};
 use knarr_cluster::{Done, PatchType};
 use knarr_machinery::{FieldError, LabelSelector, Status};
@@ -32,7 +29,16 @@ impl Door {
     pub(super) async fn scale(&self, ask: &Ask<'_>, how: Option<PatchType>) -> Result<Done, Status> {
         let body = decode::free(&ask.body, "scale")?;
         // The workload itself is written as by its main resource.
-        let main = Ask { sub: None, body: ask.body.clone(), key: ask.key.clone(), kind: ask.kind.clone(), options: ask.options.clone(), resource: ask.resource.clone(), storage: ask.storage.clone(), ..*ask };
+        let main = Ask {
+            sub: None,
+            body: ask.body.clone(),
+            key: ask.key.clone(),
+            kind: ask.kind.clone(),
+            options: ask.options.clone(),
+            resource: ask.resource.clone(),
+            storage: ask.storage.clone(),
+            ..*ask
+        };
         let done = self
             .again_while_lost(&main, |_, old| {
                 let before = of(old);
@@ -58,7 +64,9 @@ fn scaled(ask: &Ask<'_>, scale: &Value, old: &Value) -> Result<Value, Status> {
     }
     let replicas = match &scale["spec"]["replicas"] {
         Value::Null => 0,
-        said => said.as_i64().ok_or_else(|| Status::bad_request("Scale in version \"v1\" cannot be handled as a Scale: spec.replicas is no number"))?,
+        said => said
+            .as_i64()
+            .ok_or_else(|| Status::bad_request("Scale in version \"v1\" cannot be handled as a Scale: spec.replicas is no number"))?,
     };
     if replicas < 0 {
         let wrong = FieldError::invalid("spec.replicas", replicas, "must be greater than or equal to 0");

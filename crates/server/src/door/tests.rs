@@ -170,15 +170,28 @@ async fn updates_are_of_the_version_that_was_looked_at() {
     let made = bench.check("create configmaps default/", json!({"metadata": {"name": "a"}}), "ok", &[]).await;
     let version = made["metadata"]["resourceVersion"].clone();
     let stale = r#"409 Operation cannot be fulfilled on configmaps "a": the object has been modified; please apply your changes to the latest version and try again"#;
-    bench.check("update configmaps default/a", json!({"metadata": {"name": "a", "resourceVersion": version}, "data": {"k": "v"}}), "ok", &[]).await;
-    bench.check("update configmaps default/a", json!({"metadata": {"name": "a", "resourceVersion": version}, "data": {"k": "w"}}), stale, &[]).await;
+    bench
+        .check("update configmaps default/a", json!({"metadata": {"name": "a", "resourceVersion": version}, "data": {"k": "v"}}), "ok", &[])
+        .await;
+    bench
+        .check(
+            "update configmaps default/a",
+            json!({"metadata": {"name": "a", "resourceVersion": version}, "data": {"k": "w"}}),
+            stale,
+            &[],
+        )
+        .await;
     bench.check("merge configmaps default/a", json!({"metadata": {"resourceVersion": version}, "data": {"k": "w"}}), stale, &[]).await;
     bench.check("update configmaps default/a", json!({"metadata": {"name": "a"}, "data": {"k": "w"}}), "ok", &[]).await;
     bench.check("update configmaps default/none", json!({"metadata": {"name": "none"}}), r#"404 configmaps "none" not found"#, &[]).await;
     let bad = json!({"metadata": {"name": "a", "resourceVersion": "abc"}});
     bench.check("update configmaps default/a", bad, r#"500 strconv.ParseUint: parsing "abc": invalid syntax"#, &[]).await;
-    let (said, _) = bench.ask("update configmaps default/a", &json!({"metadata": {"name": "a", "uid": "11111111-2222-3333-4444-555555555555"}})).await;
-    assert!(said.contains("Precondition failed: UID in precondition: 11111111-2222-3333-4444-555555555555, UID in object meta: "), "{said}");
+    let (said, _) =
+        bench.ask("update configmaps default/a", &json!({"metadata": {"name": "a", "uid": "11111111-2222-3333-4444-555555555555"}})).await;
+    assert!(
+        said.contains("Precondition failed: UID in precondition: 11111111-2222-3333-4444-555555555555, UID in object meta: "),
+        "{said}"
+    );
     let (said, _) = bench.ask("merge configmaps default/a", &json!({"metadata": {"uid": "other"}})).await;
     assert!(said.starts_with("422 ConfigMap \"a\" is invalid: metadata.uid: Invalid value: \"other\": field is immutable"), "{said}");
 }
@@ -209,7 +222,9 @@ async fn status_and_spec_are_written_apart_and_only_the_spec_moves_the_generatio
     let spec = json!({"spec": {"replicas": 2}, "status": {"replicas": 7}});
     let moved = [("/metadata/generation", json!(2)), ("/spec/replicas", json!(2)), ("/status/replicas", json!(1))];
     bench.check("merge deployments.apps default/d", spec, "ok", &moved).await;
-    bench.check("merge deployments.apps default/d", json!({"metadata": {"labels": {"l": "m"}}}), "ok", &[("/metadata/generation", json!(2))]).await;
+    bench
+        .check("merge deployments.apps default/d", json!({"metadata": {"labels": {"l": "m"}}}), "ok", &[("/metadata/generation", json!(2))])
+        .await;
 }
 
 #[tokio::test]
@@ -263,12 +278,14 @@ async fn an_unscheduled_pod_goes_at_once() {
 async fn finalizers_hold_an_object_until_the_last_is_gone() {
     let bench = Bench::open().await;
     bench.check("create configmaps default/", json!({"metadata": {"name": "a", "finalizers": ["example.com/f"]}}), "ok", &[]).await;
-    let deleting = bench.check("delete configmaps default/a", Value::Null, "ok", &[("/metadata/deletionGracePeriodSeconds", json!(0))]).await;
+    let deleting =
+        bench.check("delete configmaps default/a", Value::Null, "ok", &[("/metadata/deletionGracePeriodSeconds", json!(0))]).await;
     let unchanged = [("/metadata/resourceVersion", deleting["metadata"]["resourceVersion"].clone())];
     bench.check("delete configmaps default/a", Value::Null, "ok", &unchanged).await;
     let again = r#"409 object is being deleted: configmaps "a" already exists"#;
     bench.check("create configmaps default/", json!({"metadata": {"name": "a"}}), again, &[]).await;
-    let (said, _) = bench.ask("merge configmaps default/a", &json!({"metadata": {"finalizers": ["example.com/f", "example.com/new"]}})).await;
+    let (said, _) =
+        bench.ask("merge configmaps default/a", &json!({"metadata": {"finalizers": ["example.com/f", "example.com/new"]}})).await;
     assert!(said.contains("no new finalizers can be added if the object is being deleted"), "{said}");
     bench.check("merge configmaps default/a", json!({"metadata": {"finalizers": []}}), "ok", &unchanged).await;
     assert_eq!(bench.get("configmaps", "default/a"), None);
@@ -279,13 +296,18 @@ async fn deletes_answer_who_is_gone_and_keep_their_preconditions() {
     let bench = Bench::open().await;
     let made = bench.check("create configmaps default/", json!({"metadata": {"name": "a"}}), "ok", &[]).await;
     let (said, _) = bench.ask("delete configmaps default/a uid=other", &Value::Null).await;
-    assert!(said.starts_with(r#"409 Operation cannot be fulfilled on ConfigMap "a": the UID in the precondition (other) does not match"#), "{said}");
+    assert!(
+        said.starts_with(r#"409 Operation cannot be fulfilled on ConfigMap "a": the UID in the precondition (other) does not match"#),
+        "{said}"
+    );
     bench.check("delete configmaps default/a dry-run", Value::Null, "ok", &[("/status", json!("Success"))]).await;
     assert!(bench.get("configmaps", "default/a").is_some());
     let details = json!({"name": "a", "kind": "configmaps", "uid": made["metadata"]["uid"]});
     bench.check("delete configmaps default/a", Value::Null, "ok", &[("/status", json!("Success")), ("/details", details)]).await;
     bench.check("create configmaps default/", json!({"metadata": {"name": "b"}}), "ok", &[]).await;
-    bench.check("delete configmaps default/b foreground", Value::Null, "ok", &[("/metadata/finalizers", json!(["foregroundDeletion"]))]).await;
+    bench
+        .check("delete configmaps default/b foreground", Value::Null, "ok", &[("/metadata/finalizers", json!(["foregroundDeletion"]))])
+        .await;
 }
 
 #[tokio::test]
@@ -299,7 +321,9 @@ async fn a_namespace_goes_when_it_is_finalized() {
     bench.check("create configmaps n/", json!({"metadata": {"name": "a"}}), refused, &[]).await;
     bench.check("update namespaces/finalize n", json!({"metadata": {"name": "n"}, "spec": {"finalizers": []}}), "ok", &[]).await;
     assert_eq!(bench.get("namespaces", "n"), None);
-    bench.check("delete namespaces default", Value::Null, r#"403 namespaces "default" is forbidden: this namespace may not be deleted"#, &[]).await;
+    bench
+        .check("delete namespaces default", Value::Null, r#"403 namespaces "default" is forbidden: this namespace may not be deleted"#, &[])
+        .await;
 }
 
 #[tokio::test]
@@ -318,7 +342,14 @@ async fn services_get_addresses_and_ports_and_give_them_back() {
     assert!(said == "ok" && again["spec"]["ports"][0]["nodePort"].is_number(), "{said} {again}");
     bench.check("delete services default/a", Value::Null, "ok", &[("/kind", json!("Service"))]).await;
     bench.check("create services default/", same, "ok", &[("/spec/clusterIP", ip)]).await;
-    let dry = bench.check("create services default/ dry-run", service("c", json!({"ports": [{"port": 1}]})), "ok", &[("/metadata/resourceVersion", Value::Null)]).await;
+    let dry = bench
+        .check(
+            "create services default/ dry-run",
+            service("c", json!({"ports": [{"port": 1}]})),
+            "ok",
+            &[("/metadata/resourceVersion", Value::Null)],
+        )
+        .await;
     assert!(dry["spec"]["clusterIP"].is_string() && bench.get("services", "default/c").is_none());
 }
 
@@ -343,7 +374,14 @@ async fn unknown_fields_are_warned_of_or_refused() {
     let refused = r#"400 ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: unknown field "nope""#;
     bench.check("create configmaps default/ strict", odd.clone(), refused, &[]).await;
     bench.check("create configmaps default/", odd, r#"ok warned: unknown field "nope""#, &[("/nope", Value::Null)]).await;
-    bench.check("create configmaps default/", json!({"kind": "Secret", "metadata": {"name": "b"}}), "400 Secret in version \"\" cannot be handled as a ConfigMap: no kind \"Secret\" is expected here", &[]).await;
+    bench
+        .check(
+            "create configmaps default/",
+            json!({"kind": "Secret", "metadata": {"name": "b"}}),
+            "400 Secret in version \"\" cannot be handled as a ConfigMap: no kind \"Secret\" is expected here",
+            &[],
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -353,7 +391,14 @@ async fn patches_of_every_kind_are_understood() {
     let image = [("/spec/template/spec/containers/0/image", json!("j")), ("/spec/template/spec/containers/0/name", json!("c"))];
     let patch = json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "j"}]}}}});
     bench.check("strategic deployments.apps default/d", patch, "ok", &image).await;
-    bench.check("json deployments.apps default/d", json!([{"op": "replace", "path": "/spec/replicas", "value": 4}]), "ok", &[("/spec/replicas", json!(4))]).await;
+    bench
+        .check(
+            "json deployments.apps default/d",
+            json!([{"op": "replace", "path": "/spec/replicas", "value": 4}]),
+            "ok",
+            &[("/spec/replicas", json!(4))],
+        )
+        .await;
     let failed = "422 the server rejected our request due to an error in our request";
     bench.check("json deployments.apps default/d", json!([{"op": "test", "path": "/spec/replicas", "value": 9}]), failed, &[]).await;
     let renamed = "400 the name of the object (a based on URL) was undeterminable: name must be provided";
@@ -374,7 +419,14 @@ async fn events_are_one_collection_under_two_groups() {
     let bench = Bench::open().await;
     let event = json!({"metadata": {"name": "e"}, "involvedObject": {"kind": "Pod", "name": "p", "namespace": "default"}, "reason": "R", "message": "m", "type": "Normal"});
     bench.check("create events default/", event, "ok", &[("/involvedObject/name", json!("p"))]).await;
-    bench.check("merge events.events.k8s.io default/e", json!({"note": "n"}), "ok", &[("/regarding/name", json!("p")), ("/note", json!("n"))]).await;
+    bench
+        .check(
+            "merge events.events.k8s.io default/e",
+            json!({"note": "n"}),
+            "ok",
+            &[("/regarding/name", json!("p")), ("/note", json!("n"))],
+        )
+        .await;
     assert_eq!(bench.get("events", "default/e").unwrap()["message"], "n");
 }
 
@@ -391,7 +443,14 @@ async fn a_restart_finds_everything_again() {
 async fn somebody_may_ask_who_they_are_and_what_they_may() {
     let bench = Bench::open().await;
     let who = [("/status/userInfo/username", json!("admin")), ("/status/userInfo/groups", json!(["system:masters"]))];
-    bench.check("create selfsubjectreviews.authentication.k8s.io ", json!({"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1"}), "ok", &who).await;
+    bench
+        .check(
+            "create selfsubjectreviews.authentication.k8s.io ",
+            json!({"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1"}),
+            "ok",
+            &who,
+        )
+        .await;
 }
 
 #[tokio::test]

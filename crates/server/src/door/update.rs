@@ -34,7 +34,11 @@ impl Door {
     }
 
     /// Tries until nobody else wrote in between. `change` makes the wanted object of what there is.
-    pub(super) async fn again_while_lost(&self, ask: &Ask<'_>, change: impl Fn(&Arc<Entry>, &Value) -> Result<Wanted, Status>) -> Result<Done, Status> {
+    pub(super) async fn again_while_lost(
+        &self,
+        ask: &Ask<'_>,
+        change: impl Fn(&Arc<Entry>, &Value) -> Result<Wanted, Status>,
+    ) -> Result<Done, Status> {
         for _ in 0..ATTEMPTS {
             let current = self.current(ask)?;
             let old: Value = serde_json::from_slice(&current.bytes).map_err(Status::internal)?;

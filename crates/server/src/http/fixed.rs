@@ -75,7 +75,8 @@ impl Connection {
     }
 
     fn root(&self) -> Reply {
-        let mut paths: Vec<String> = ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"].map(Into::into).into();
+        let mut paths: Vec<String> =
+            ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"].map(Into::into).into();
         for row in self.state.kinds.rows() {
             if row.group.is_empty() {
                 paths.push(format!("/api/{}", row.version));
@@ -134,7 +135,9 @@ mod tests {
 
     #[test]
     fn the_aggregated_form_is_served_to_who_asks_first_for_it() {
-        let check = |path: &str, accept: &str, expected: Option<&str>| assert_eq!(aggregated(path, accept).map(|(version, _)| version), expected, "{path} {accept}");
+        let check = |path: &str, accept: &str, expected: Option<&str>| {
+            assert_eq!(aggregated(path, accept).map(|(version, _)| version), expected, "{path} {accept}")
+        };
         let v2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
         let beta = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
         check("/apis", &format!("{v2},{beta},application/json"), Some("v2"));

@@ -74,7 +74,10 @@ impl Reply {
     }
 
     pub fn into_response(mut self, accepts_gzip: bool) -> Response<Body> {
-        self.headers.insert(header::CACHE_CONTROL, self.headers.get(header::CACHE_CONTROL).cloned().unwrap_or(HeaderValue::from_static("no-cache, private")));
+        self.headers.insert(
+            header::CACHE_CONTROL,
+            self.headers.get(header::CACHE_CONTROL).cloned().unwrap_or(HeaderValue::from_static("no-cache, private")),
+        );
         let body = match self.content {
             Content::Stream(body) => body,
             Content::Whole(whole) => {

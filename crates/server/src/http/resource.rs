@@ -68,7 +68,9 @@ impl Connection {
             ("create", None) if !about.named.name.is_empty() => Err(method_not_allowed()),
             // Without a namespace there is only the list of all of them.
             ("create", None) if about.kind.namespaced && about.named.namespace.is_empty() => Err(method_not_allowed()),
-            ("create" | "update" | "patch" | "delete", _) if sub.is_some() == about.named.subresource.is_some() && (!about.named.name.is_empty() || verb == "create") => {
+            ("create" | "update" | "patch" | "delete", _)
+                if sub.is_some() == about.named.subresource.is_some() && (!about.named.name.is_empty() || verb == "create") =>
+            {
                 self.write(&about, asked).await
             }
             _ => Err(method_not_allowed()),
@@ -80,7 +82,8 @@ impl Connection {
         if let Some(wanted) = asked.query.revision()? {
             self.state.wait_for(&storage, wanted).await?;
         }
-        let entry = self.state.shelf.get(&storage, &about.key()).ok_or_else(|| Status::not_found(&about.kind.resource(), &about.named.name))?;
+        let entry =
+            self.state.shelf.get(&storage, &about.key()).ok_or_else(|| Status::not_found(&about.kind.resource(), &about.named.name))?;
         if about.sub == Some(Sub::Scale) {
             let workload: Value = serde_json::from_slice(&entry.bytes).map_err(Status::internal)?;
             return Ok(Reply::json(StatusCode::OK, scale_of(&workload).to_string()));
@@ -156,7 +159,8 @@ impl Connection {
         let (query, who) = (asked.query.clone(), asked.who.clone());
         let options = self.delete_options(&query, &content_type, &read_body(asked.body).await?)?;
         let door = Door(Arc::clone(&self.state));
-        let write = |key: &Key| Write { verb: Verb::Delete, target: about.target(key.clone()), body: Bytes::new(), options: options.clone() };
+        let write =
+            |key: &Key| Write { verb: Verb::Delete, target: about.target(key.clone()), body: Bytes::new(), options: options.clone() };
         let writes: Vec<_> = listed.entries.iter().map(|entry| write(&entry.key)).collect();
         let deletes = futures_util::stream::iter(writes).map(|write| {
             let (door, who) = (door.clone(), who.clone());
@@ -235,7 +239,8 @@ fn shaped(about: &About, done: &Done, form: Form, now: jiff::Timestamp) -> Resul
     struct Typed {
         kind: String,
     }
-    let is_own = about.sub.is_none_or(|sub| sub == Sub::Status) && serde_json::from_slice::<Typed>(&done.object).is_ok_and(|typed| typed.kind == *about.kind.kind);
+    let is_own = about.sub.is_none_or(|sub| sub == Sub::Status)
+        && serde_json::from_slice::<Typed>(&done.object).is_ok_and(|typed| typed.kind == *about.kind.kind);
     if is_own && !about.kind.ephemeral { answer::object(&about.kind, &done.object, form, now) } else { Ok(done.object.clone()) }
 }
 

@@ -74,7 +74,8 @@ fn status_and_the_rest_stay_apart() {
 
 #[test]
 fn owners_named_twice_count_once() {
-    let mut object = json!({"metadata": {"ownerReferences": [{"uid": "u", "name": "a"}, {"uid": "v", "name": "b"}, {"uid": "u", "name": "a"}]}});
+    let mut object =
+        json!({"metadata": {"ownerReferences": [{"uid": "u", "name": "a"}, {"uid": "v", "name": "b"}, {"uid": "u", "name": "a"}]}});
     assert!(unite_owners(&mut object).unwrap().ends_with("duplicate UID(s) observed: u"));
     assert_eq!(object["metadata"]["ownerReferences"].as_array().unwrap().len(), 2);
     assert_eq!(unite_owners(&mut object), None);
