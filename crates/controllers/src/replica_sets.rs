@@ -8,7 +8,7 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 use knarr_cluster::{
     Entry, Shelf, View,
-    views::{Pod, ReplicaSet, ReplicaSetStatus},
+    views::{Condition, Pod, ReplicaSet, ReplicaSetStatus},
 };
 use knarr_machinery::{Key, LabelSelector};
 use knarr_reconcile::{Action, Change, Controller, Deletion, Failure, Object, Pace, Plan, Said, Source, owner};
@@ -100,7 +100,12 @@ impl Controller for ReplicaSets {
             Action::Delete { .. } => "FailedDelete",
             _ => return Plan::nothing(),
         };
-        let conditions = conditions::set(&look.set.status.conditions, REPLICA_FAILURE, "True", reason, &first.status.message, now);
+        // The first message stays: each refusal names another pod, and a status that changes with each would wake this loop each time.
+        let is_said = |condition: &Condition| &*condition.kind == REPLICA_FAILURE && &*condition.reason == reason;
+        let conditions = match look.set.status.conditions.iter().any(is_said) {
+            true => look.set.status.conditions.clone(),
+            false => conditions::set(&look.set.status.conditions, REPLICA_FAILURE, "True", reason, &first.status.message, now),
+        };
         Plan::nothing().extend(write_status(look, ReplicaSetStatus { conditions, ..counted(look, now) }))
     }
 }

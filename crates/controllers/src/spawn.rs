@@ -61,3 +61,6 @@ impl Start<'_> {
         self.tracker.spawn(knarr_reconcile::run(controller, self.cluster.clone(), Identity::controller(account), self.stop.clone()));
     }
 }
+
+#[cfg(test)]
+mod tests;

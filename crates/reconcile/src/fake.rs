@@ -1,6 +1,6 @@
 //! A front door for tests of loops: writes straight to a shelf, as far as loops can tell a server from it.
 //!
-//! It knows what every object has (uid, revision, generation, finalizers, deletion), merge and condition patches, and bindings. It knows no
+//! It knows what every object has (uid, revision, generation, finalizers, deletion), merge and condition patches, bindings, and that a leaving namespace takes nothing in. It knows no
 //! defaults, no validation and no authorisation: those are the server's.
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -87,6 +87,11 @@ impl FakeDoor {
             meta["name"] = json!(format!("{}{revision:05}", meta["generateName"].as_str().unwrap_or_default(), revision = revision.0));
         }
         let name = meta["name"].as_str().unwrap_or_default().to_owned();
+        let namespace = self.shelf.get(&GroupResource::new("", "namespaces"), &Key::cluster(&key.namespace));
+        if namespace.is_some_and(|namespace| namespace.meta.is_deleting()) {
+            let why = format!("unable to create new content in namespace {} because it is being terminated", key.namespace);
+            return Err(Status::forbidden(resource, &name, &why));
+        }
         if self.shelf.get(resource, &Key::new(&key.namespace, &name)).is_some() {
             return Err(Status::already_exists(resource, &name));
         }

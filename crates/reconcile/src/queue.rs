@@ -12,6 +12,8 @@ use tokio::{sync::Notify, time::Instant};
 const FIRST_RETRY: Duration = Duration::from_millis(5);
 /// The longest a failing key waits: what was wrong may be right by now, and one write in half a minute hurts nobody.
 const LAST_RETRY: Duration = Duration::from_secs(30);
+/// A change brings a failing key forward to this, and not to at once: the change may be what the failing pass itself wrote down.
+const RETRY_ON_CHANGE: Duration = Duration::from_millis(250);
 
 /// Holds each key at most once, so its length is bounded by the number of objects there are.
 pub struct Queue<K> {
@@ -157,6 +159,9 @@ impl<K: Clone + Ord + Hash> State<K> {
         if self.running.contains(&key) {
             self.wanted.insert(key);
         } else if self.wanted.contains(&key) {
+        } else if let Some(failures) = self.failures.get(&key) {
+            let wait = retry_after(*failures).min(RETRY_ON_CHANGE);
+            self.delay(key, now + wait);
         } else if let Some(at) = self.spells.as_ref().and_then(|spells| spells.not_before(&key, now)) {
             self.delay(key, at);
         } else {
@@ -194,10 +199,13 @@ impl<K: Clone + Ord + Hash> State<K> {
     /// How long the key waits after one more failure.
     fn fail(&mut self, key: &K) -> Duration {
         let failures = self.failures.entry(key.clone()).or_default();
-        let wait = FIRST_RETRY.saturating_mul(1 << (*failures).min(20)).min(LAST_RETRY);
         *failures += 1;
-        wait
+        retry_after(*failures)
     }
+}
+
+fn retry_after(failures: u32) -> Duration {
+    FIRST_RETRY.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(LAST_RETRY)
 }
 
 impl<K: Clone + Ord + Hash> Pass<'_, K> {

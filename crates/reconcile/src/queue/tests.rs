@@ -51,6 +51,20 @@ async fn failures_back_off_to_a_bound() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_change_brings_a_failing_key_forward_but_not_to_at_once() {
+    let queue = Queue::new(None);
+    queue.add("a");
+    drain(&queue, Failed, 20).await;
+    queue.add("a");
+    assert_eq!(drain(&queue, Failed, 1).await, "a@250");
+    queue.add("a");
+    let (pass, _) = next(&queue).await.unwrap();
+    queue.add("a");
+    pass.end(Failed);
+    assert_eq!(drain(&queue, QUIET, 1).await, "a@250", "it may have been its own doing");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_success_forgets_the_failures() {
     let queue = Queue::new(None);
     queue.add("a");

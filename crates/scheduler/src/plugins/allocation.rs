@@ -30,8 +30,9 @@ impl Plugin for Balanced {
         let (asked, has, taken) = (&pod.share.demand.requests, &node.supply.amounts, &node.usage.requested);
         let before = imbalance(has, taken.cpu_millis, taken.memory_bytes);
         let after = imbalance(has, taken.cpu_millis + asked.cpu_millis, taken.memory_bytes + asked.memory_bytes);
-        // Between -25 and 25, so the conversion is exact.
-        50 + ((before - after) * 50.0).ceil() as i64
+        #[expect(clippy::cast_possible_truncation, reason = "between -25 and 25")]
+        let change = ((before - after) * 50.0).ceil() as i64;
+        50 + change
     }
 }
 
