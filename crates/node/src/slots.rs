@@ -271,3 +271,41 @@ impl Slot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use knarr_machinery::Revision;
+    use serde_json::json;
+
+    fn entry(revision: u64, is_deleting: bool) -> Arc<Entry> {
+        let deleted_at = is_deleting.then_some("2026-11-21T12:00:00Z");
+        let object = json!({"metadata": {"name": "a", "namespace": "shop", "uid": "u", "deletionTimestamp": deleted_at}});
+        Arc::new(Entry::read(Revision(revision), object.to_string().into()).unwrap())
+    }
+
+    #[test]
+    fn a_deletion_interrupts_a_turn_and_is_not_slept_through() {
+        let slots = Slots::default();
+        let (uid, wake) = slots.put(&entry(1, false), vec![], 0);
+        assert_eq!(wake, Wake::Start);
+        let mut turn = slots.begin(&uid).unwrap();
+        assert_eq!(slots.put(&entry(2, true), vec![], 0).1, Wake::Running);
+        assert!(turn.interrupt.is_cancelled());
+        // The worker looks once more while it writes its last status, and then ends its turn.
+        slots.renew(&mut turn);
+        assert!(turn.entry.meta.is_deleting() && !turn.interrupt.is_cancelled());
+        assert_eq!(slots.end(&uid, Box::default()), Wake::Start);
+    }
+
+    #[test]
+    fn a_pod_has_one_worker_however_often_it_is_woken() {
+        let slots = Slots::default();
+        let (uid, _) = slots.put(&entry(1, false), vec![], 0);
+        assert_eq!(slots.put(&entry(2, false), vec![], 0).1, Wake::Running, "one is on its way");
+        slots.begin(&uid).unwrap();
+        assert_eq!(slots.end(&uid, Box::default()), Wake::Running, "nothing happened meanwhile");
+        assert_eq!(slots.rang(&uid), Some(Wake::Start));
+        assert_eq!(slots.tell(&uid, Report::ConfigChanged), Some(Wake::Running));
+    }
+}
