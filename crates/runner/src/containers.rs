@@ -20,6 +20,7 @@ use std::{
     sync::{Arc, Mutex, RwLock, Weak},
     time::Duration,
 };
+use tokio_util::sync::CancellationToken;
 use tokio::{runtime::Handle, sync::Notify};
 use wasmtime::Engine;
 
@@ -56,6 +57,8 @@ pub struct Containers {
     all: Mutex<BTreeMap<ContainerId, Held>>,
     serving: Mutex<HashMap<SocketAddr, Arc<Served>>>,
     loaded: Mutex<HashMap<String, Weak<Loaded>>>,
+    /// Cancelled when the agent wants this runner to end.
+    pub over: CancellationToken,
 }
 
 struct Held {
@@ -86,6 +89,7 @@ impl Containers {
             all: Mutex::default(),
             serving: Mutex::default(),
             loaded: Mutex::default(),
+            over: CancellationToken::new(),
         }))
     }
 
@@ -201,6 +205,13 @@ impl Containers {
         live.end(ending);
         live.killed.cancel();
         Ok(live.observed())
+    }
+
+    /// Stops every container at once.
+    pub async fn stop_all(&self, grace: Duration) {
+        let ids: Vec<_> = self.all.lock().expect(POISON).keys().cloned().collect();
+        // One that was removed meanwhile has ended, too.
+        drop(futures_util::future::join_all(ids.iter().map(|id| self.stop(id, grace))).await);
     }
 
     pub fn remove(&self, id: &ContainerId) -> Result<(), Error> {

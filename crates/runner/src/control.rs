@@ -61,6 +61,14 @@ async fn listen(sender: &Sender, receiver: &mut Receiver, containers: &Arc<Conta
                     answer(&sender, id, stopped.map(|seen| (Reply::Ended(seen), vec![]))).await;
                 });
             }
+            ToRunner::Call { id, call: Call::End { grace_ms } } => {
+                let (sender, containers) = (sender.clone(), containers.clone());
+                tokio::spawn(async move {
+                    containers.stop_all(Duration::from_millis(grace_ms.min(GRACE_MS_MAX))).await;
+                    answer(&sender, id, Ok((Reply::Done, vec![]))).await;
+                    containers.over.cancel();
+                });
+            }
             ToRunner::Call { id, call } => answer(sender, id, obey(containers, call, descriptors)).await,
         }
     }
@@ -75,7 +83,7 @@ fn obey(containers: &Arc<Containers>, call: Call, descriptors: Vec<OwnedFd>) -> 
             let handed = sort_out(descriptors, container.listen.len(), container.mounts.len())?;
             containers.start(*container, &code, handed).map(done)
         }
-        Call::Stop { .. } => unreachable!("`listen` takes these"),
+        Call::Stop { .. } | Call::End { .. } => unreachable!("`listen` takes these"),
         Call::Remove { id } => containers.remove(&id).map(done),
         Call::Reopen { id } => {
             let file = descriptors.into_iter().next().ok_or_else(|| Refusal::Unavailable("no log was handed over".into()))?;

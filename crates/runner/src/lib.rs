@@ -30,3 +30,4 @@ mod sandbox;
 pub use compiler::run_compiler;
 pub use error::Error;
 pub use runner::run_runner;
+pub use sandbox::{has_landlock, has_seccomp};

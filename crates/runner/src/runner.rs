@@ -56,6 +56,7 @@ fn run(arguments: &arguments::Runner) -> Result<(), Error> {
         let control = tokio::net::UnixListener::from_std(control)?;
         tokio::select! {
             () = control::serve(control, containers.clone(), arguments.agent_uid) => {}
+            () = containers.over.cancelled() => tracing::info!(domain = %arguments.domain, "runner was told to end"),
             () = idle(&containers, arguments.idle) => tracing::info!(domain = %arguments.domain, "runner has nothing to do and ends"),
         }
         Ok::<_, Error>(())

@@ -114,3 +114,15 @@ fn restrict(ruleset: Result<landlock::RulesetCreated, Box<dyn std::error::Error 
         Err(error) => tracing::warn!(%error, "landlock is not in force: files are kept apart by user and by WASI only"),
     }
 }
+
+/// Whether this kernel confines files.
+pub fn has_landlock() -> bool {
+    // Made, never entered: the folder does not matter.
+    let made = Ruleset::default().set_compatibility(CompatLevel::HardRequirement).handle_access(AccessFs::from_all(ABI::V1));
+    made.is_ok_and(|ruleset| ruleset.create().is_ok())
+}
+
+/// Whether this kernel filters system calls.
+pub fn has_seccomp() -> bool {
+    Path::new("/proc/sys/kernel/seccomp/actions_avail").exists()
+}

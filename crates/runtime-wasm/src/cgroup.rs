@@ -8,6 +8,8 @@ use std::{
 const TASKS_MAX: u32 = 256;
 /// The group that holds all runners' groups.
 const PARENT: &str = "knarr";
+/// Where control groups are mounted.
+pub const ROOT: &str = "/sys/fs/cgroup";
 /// What runners are grouped for.
 const CONTROLLERS: [&str; 3] = ["memory", "cpu", "pids"];
 
@@ -16,6 +18,17 @@ pub enum Cgroups {
     V1(PathBuf),
     V2(PathBuf),
     None,
+}
+
+/// Whether runners can be put into control groups here.
+pub fn has_control_groups() -> bool {
+    let made = |cgroups: &Cgroups| match cgroups {
+        Cgroups::V1(root) => root.join("memory"),
+        Cgroups::V2(root) => root.clone(),
+        Cgroups::None => PathBuf::new(),
+    };
+    let folder = made(&Cgroups::open(Path::new(ROOT)));
+    rustix::fs::access(&folder, rustix::fs::Access::WRITE_OK).is_ok()
 }
 
 impl Cgroups {

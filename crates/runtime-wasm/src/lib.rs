@@ -11,5 +11,6 @@ mod spawn;
 mod users;
 mod wasm_runtime;
 
+pub use cgroup::has_control_groups;
 pub use config::{Config, Connect, HostConnect, Isolation};
 pub use wasm_runtime::WasmRuntime;

@@ -1,5 +1,5 @@
 //! Starting a runner: its control socket is bound here and given as its stdin, so it can be called before it is ready.
-use crate::{Config, Isolation, cgroup::Cgroups, users::Users};
+use crate::{Config, Isolation, cgroup::{self, Cgroups}, users::Users};
 use knarr_runtime::Error;
 use rustix::fs::{Mode, OFlags};
 use std::{
@@ -34,7 +34,7 @@ impl Places {
         let run = config.data_dir.join("run");
         let made = fs::create_dir_all(&run).and_then(|()| fs::set_permissions(&run, Permissions::from_mode(0o700)));
         made.map_err(|error| Error::Unavailable(format!("{}: {error}", run.display())))?;
-        let cgroups = if rustix::process::getuid().is_root() { Cgroups::open(Path::new("/sys/fs/cgroup")) } else { Cgroups::None };
+        let cgroups = if rustix::process::getuid().is_root() { Cgroups::open(Path::new(cgroup::ROOT)) } else { Cgroups::None };
         Ok(Self { config, users, cgroups })
     }
 

@@ -20,6 +20,7 @@ use std::{
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -71,6 +72,19 @@ impl WasmRuntime {
     /// The folder that all volumes of a domain's pods must lie below.
     pub fn domain_root(&self, domain: &str) -> Result<PathBuf, Error> {
         Ok(self.places.root(self.places.process(domain)?))
+    }
+
+    /// Ends every runner: what is in flight has `grace` to come to its end. The agent must be gone by then, or it starts everything again.
+    pub async fn shutdown(&self, grace: Duration) {
+        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        let domains = self.all();
+        let ends = domains.iter().map(|domain| async move {
+            if let Some(link) = self.link_of(domain).await {
+                // A runner that is gone already needs no telling.
+                drop(link.call(Call::End { grace_ms }, vec![]).await);
+            }
+        });
+        futures_util::future::join_all(ends).await;
     }
 
     fn domain(&self, domain: &str) -> Result<Arc<Domain>, Error> {

@@ -48,6 +48,10 @@ pub enum Call {
     Listeners {
         skip: usize,
     },
+    /// Stop everything, each with this grace, answer, and end.
+    End {
+        grace_ms: u64,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
