@@ -1,4 +1,5 @@
 //! The runtime with real processes. Started as `runner` or `compiler` this program is one; else it runs the cases, which are listed in `main`.
+#![expect(clippy::unwrap_used, reason = "a test without a harness: clippy does not see that it is one")]
 #[path = "processes/bench.rs"]
 mod bench;
 #[path = "processes/cases.rs"]
