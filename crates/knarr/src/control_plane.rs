@@ -60,7 +60,8 @@ impl ControlPlane {
             pki: Arc::clone(&pki),
             service_cidr: options.service_cidr,
             node_ports: options.node_ports,
-            advertise: Some(SocketAddr::new(advertised(address), address.port())),
+            // Pods have no way to the host's loopback: then the `kubernetes` Service has no endpoint.
+            advertise: Some(SocketAddr::new(advertised(address), address.port())).filter(|a| !a.ip().is_loopback()),
             clock: Clock::System,
         })
         .await?;
