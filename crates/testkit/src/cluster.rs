@@ -1,11 +1,5 @@
 //! Starts the parts of a cluster and joins them, as the binary does, over fakes where the machine would begin.
-use crate::{
-    History, Node, Script,
-    address,
-    answers::{Answer, Answers},
-    images::{self, FakeImages},
-    node::Shared,
-};
+use crate::{History, Node, Script, address, answers::Answer, images, node::Shared};
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use knarr_access::Pki;

@@ -29,7 +29,8 @@ impl Cluster {
     async fn apply_one(&self, namespace: &str, object: &Value) -> Result<Done, Status> {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let (api_version, kind) = (text("/apiVersion"), text("/kind"));
-        let kind = self.kinds.by_kind(api_version, kind).unwrap_or_else(|| panic!("no matches for kind {kind:?} in version {api_version:?}"));
+        let kind =
+            self.kinds.by_kind(api_version, kind).unwrap_or_else(|| panic!("no matches for kind {kind:?} in version {api_version:?}"));
         let own = Some(text("/metadata/namespace")).filter(|own| !own.is_empty()).unwrap_or(namespace);
         let key = Key::new(if kind.namespaced { own } else { "" }, text("/metadata/name"));
         match self.submit(Verb::Create, kind, &key, None, object).await {

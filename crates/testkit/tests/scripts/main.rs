@@ -1,0 +1,9 @@
+//! Scripts over whole clusters in virtual time. Every decision that they see is one of the real loops.
+mod deletion;
+mod deployments;
+mod endpoints;
+mod given;
+mod nodes;
+mod restarts;
+mod trouble;
+mod writes;
