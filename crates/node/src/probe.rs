@@ -158,11 +158,13 @@ impl Streak {
 
 impl Memory {
     /// A probe's verdict on one container. Late news of a container that was restarted since says nothing.
-    pub fn probed(&mut self, container: usize, attempt: u32, kind: Kind, verdict: Verdict) {
+    pub fn probed(&mut self, pod: &Pod, container: usize, attempt: u32, kind: Kind, verdict: Verdict) {
+        let has_readiness = pod.container(container).is_some_and(|container| container.readiness_probe.is_some());
         let Some(known) = self.containers.get_mut(container).filter(|known| known.attempt == attempt && known.is_running()) else { return };
         match (kind, verdict) {
             (Kind::Readiness, verdict) => known.is_ready = verdict == Verdict::Passed,
-            (Kind::Startup, Verdict::Passed) => known.is_started = true,
+            // Whom nobody asks whether it is ready is so from now on.
+            (Kind::Startup, Verdict::Passed) => (known.is_started, known.is_ready) = (true, !has_readiness),
             (Kind::Startup | Kind::Liveness, Verdict::Failed) => known.is_condemned = true,
             (Kind::Liveness, Verdict::Passed) => {}
         }

@@ -112,7 +112,7 @@ impl<'a> Worker<'a> {
         for report in std::mem::take(&mut self.turn.reports) {
             match report {
                 Report::Seen { look, containers } => self.memory.see(&self.turn.uid, &containers, look, now),
-                Report::Probed { container, attempt, kind, verdict } => self.memory.probed(container, attempt, kind, verdict),
+                Report::Probed { container, attempt, kind, verdict } => self.memory.probed(&self.pod, container, attempt, kind, verdict),
                 Report::ConfigChanged => self.memory.retry(now),
             }
         }

@@ -308,10 +308,23 @@ fn probes_that_give_up_a_container_restart_it() {
     ] {
         let mut world = world(json!({"containers": [{"name": "a", "image": "i", field: probe}]}));
         world.run();
-        world.memory.probed(0, 7, kind, Verdict::Failed);
+        world.memory.probed(&world.pod, 0, 7, kind, Verdict::Failed);
         assert_eq!(world.run(), "", "late news of another attempt says nothing");
-        world.memory.probed(0, 0, kind, Verdict::Failed);
+        world.memory.probed(&world.pod, 0, 0, kind, Verdict::Failed);
         assert_eq!(world.run(), said);
+    }
+}
+
+#[test]
+fn a_started_container_is_ready_unless_somebody_is_to_ask_it() {
+    let probe = json!({"httpGet": {"port": 80}});
+    for (readiness, is_ready) in [(json!(null), true), (probe.clone(), false)] {
+        let container = json!({"name": "a", "image": "i", "startupProbe": probe, "readinessProbe": readiness});
+        let mut world = world(json!({"containers": [container]}));
+        world.run();
+        assert!(!world.memory.containers[0].is_ready, "it has not started");
+        world.memory.probed(&world.pod, 0, 0, Kind::Startup, Verdict::Passed);
+        assert_eq!(world.memory.containers[0].is_ready, is_ready);
     }
 }
 
@@ -320,9 +333,9 @@ fn an_unready_container_runs_on() {
     let mut world = world(json!({"containers": [{"name": "a", "image": "i", "readinessProbe": {"httpGet": {"port": 80}}}]}));
     world.run();
     assert!(!world.memory.containers[0].is_ready);
-    world.memory.probed(0, 0, Kind::Readiness, Verdict::Passed);
+    world.memory.probed(&world.pod, 0, 0, Kind::Readiness, Verdict::Passed);
     assert!(world.memory.containers[0].is_ready);
-    world.memory.probed(0, 0, Kind::Readiness, Verdict::Failed);
+    world.memory.probed(&world.pod, 0, 0, Kind::Readiness, Verdict::Failed);
     assert_eq!((world.run(), world.memory.containers[0].is_ready), (String::new(), false));
 }
 
