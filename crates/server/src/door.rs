@@ -127,4 +127,4 @@ fn with_empty_details(mut status: Status) -> Status {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -128,3 +128,6 @@ pub async fn read_body(body: Incoming) -> Result<bytes::Bytes, Status> {
         Err(error) => Err(Status::bad_request(format!("the body cannot be read: {error}"))),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,8 @@
 //!
 //! Clients look here for three things: whether the server validates fields (the `fieldValidation` parameter of a kind's `patch`), which kinds
 //! take a strategic merge patch, and what fields there are.
+pub mod v2;
+
 use crate::discovery;
 use knarr_kinds::{Kind, Sub, Table};
 use knarr_machinery::schema::{Field, Item, ListKind, Plain, Schema, Shape, Type};
@@ -188,15 +190,20 @@ fn property(field: Field<'_>) -> Value {
             schema["x-kubernetes-list-map-keys"] = json!(keys);
         }
     }
-    if field.merges() || field.retains_keys() {
-        let both = [(field.merges(), "merge"), (field.retains_keys(), "retainKeys")];
-        let strategy: Vec<_> = both.iter().filter(|(is, _)| *is).map(|(_, name)| *name).collect();
-        schema["x-kubernetes-patch-strategy"] = json!(strategy.join(","));
+    let strategy = patch_strategy(field);
+    if !strategy.is_empty() {
+        schema["x-kubernetes-patch-strategy"] = json!(strategy);
     }
     if let Some(key) = field.merge_key() {
         schema["x-kubernetes-patch-merge-key"] = json!(key);
     }
     schema
+}
+
+/// What `kubectl apply` and strategic merge patches do with a field; empty where it is simply replaced.
+fn patch_strategy(field: Field<'_>) -> String {
+    let both = [(field.merges(), "merge"), (field.retains_keys(), "retainKeys")];
+    both.iter().filter(|(is, _)| *is).map(|(_, name)| *name).collect::<Vec<_>>().join(",")
 }
 
 fn shaped(shape: Shape<'_>) -> Value {

@@ -48,7 +48,7 @@ impl Query {
             "Ignore" => FieldValidation::Ignore,
             "Strict" => FieldValidation::Strict,
             other => {
-                wrong.push(FieldError::not_supported("fieldValidation", other, &["Ignore", "Strict", "Warn"]));
+                wrong.push(FieldError::not_supported("fieldValidation", other, &["", "Ignore", "Strict", "Warn"]));
                 FieldValidation::Warn
             }
         };

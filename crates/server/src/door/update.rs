@@ -26,9 +26,15 @@ impl Door {
 
     pub(super) async fn patch(&self, ask: &Ask<'_>, how: PatchType) -> Result<Done, Status> {
         let (body, _) = patch::read(&ask.body)?;
+        let odd: Vec<_> = match how {
+            PatchType::Json => patch::unknown_members(&body),
+            _ => vec![],
+        };
         self.again_while_lost(ask, |_, old| {
             let patched = self.patched(ask, how, ask.kind.to_served(old.clone()), body.clone())?;
-            read_patched(self, ask, &patched, ask.options.field_validation)
+            let mut wanted = read_patched(self, ask, &patched, ask.options.field_validation)?;
+            wanted.warnings.extend(odd.iter().cloned());
+            Ok(wanted)
         })
         .await
     }

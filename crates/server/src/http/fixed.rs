@@ -61,6 +61,10 @@ impl Connection {
 
     fn openapi(&self, path: &str, asked: &Asked) -> Result<Reply, Status> {
         let kinds = &self.state.kinds;
+        if path == "/openapi/v2" {
+            let document = openapi::v2::document(kinds, self.state.schema);
+            return Ok(tagged(Reply::of(StatusCode::OK, openapi::v2::MEDIA, document), asked));
+        }
         let document = match path {
             "/openapi/v3" => Some(openapi::index(kinds)),
             path => path.strip_prefix("/openapi/v3/").and_then(|path| openapi::document(kinds, self.state.schema, path)),
