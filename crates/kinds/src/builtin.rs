@@ -9,6 +9,7 @@ use crate::{
 use k8s_openapi::api::{
     apps::v1::{Deployment, ReplicaSet},
     authentication::v1::SelfSubjectReview,
+    authorization::v1::SelfSubjectAccessReview,
     coordination::v1::Lease,
     core::v1::{ConfigMap, Endpoints, Event, Namespace, Node, Pod, Secret, Service, ServiceAccount},
     discovery::v1::EndpointSlice,
@@ -62,6 +63,7 @@ fn apps() -> Vec<Kind> {
 fn others() -> Vec<Kind> {
     vec![
         Kind::of::<SelfSubjectReview>().ephemeral(),
+        Kind::of::<SelfSubjectAccessReview>().ephemeral(),
         lease::columns(Kind::of::<Lease>().create_on_update().strategy(lease::Leases)),
         endpoint_slice::columns(Kind::of::<EndpointSlice>().generation().strategy(endpoint_slice::EndpointSlices)),
         event::columns(

@@ -36,6 +36,7 @@ fn rows_say_what_discovery_lists() {
             "apps/v1 deployments deploy[scale,status]",
             "apps/v1 replicasets rs[scale,status]",
             "authentication.k8s.io/v1 selfsubjectreviews [] cluster",
+            "authorization.k8s.io/v1 selfsubjectaccessreviews [] cluster",
             "coordination.k8s.io/v1 leases []",
             "discovery.k8s.io/v1 endpointslices []",
             "events.k8s.io/v1 events ev[]",

@@ -454,6 +454,17 @@ async fn somebody_may_ask_who_they_are_and_what_they_may() {
 }
 
 #[tokio::test]
+async fn may_i_is_answered_by_the_same_rules() {
+    let mut bench = Bench::open().await;
+    bench.who = Identity { user: "jane".into(), groups: vec!["system:authenticated".into()], ..Identity::default() };
+    let allowed = |is: bool| [("/status/allowed", json!(is))];
+    let pods = json!({"spec": {"resourceAttributes": {"verb": "get", "resource": "pods", "namespace": "default"}}});
+    bench.check("create selfsubjectaccessreviews.authorization.k8s.io ", pods, "ok", &allowed(false)).await;
+    let version = json!({"spec": {"nonResourceAttributes": {"verb": "get", "path": "/version"}}});
+    bench.check("create selfsubjectaccessreviews.authorization.k8s.io ", version, "ok", &allowed(true)).await;
+}
+
+#[tokio::test]
 async fn who_may_not_is_told_before_anything_else() {
     let mut bench = Bench::open().await;
     bench.who = Identity { user: "jane".into(), groups: vec!["system:authenticated".into()], ..Identity::default() };
