@@ -52,6 +52,11 @@ impl Cluster {
         self.submit(Verb::Patch(PatchType::Merge), &kind, &key, None, &patch).await
     }
 
+    pub async fn try_create(&self, object: &str, new: &Value) -> Result<Done, Status> {
+        let (kind, key) = address::object(&self.kinds, object);
+        self.submit(Verb::Create, &kind, &key, None, new).await
+    }
+
     /// Puts an object in the place of the one that is there.
     pub async fn try_replace(&self, object: &str, new: &Value) -> Result<Done, Status> {
         let (kind, key) = address::object(&self.kinds, object);
@@ -118,7 +123,7 @@ impl Cluster {
             }
         };
         if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
-            panic!("never: {what}\n{}", self.show());
+            panic!("never: {what}\n{}\n{}", self.show(), self.events().join("\n"));
         }
     }
 

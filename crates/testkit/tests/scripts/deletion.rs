@@ -6,6 +6,7 @@ use knarr_cluster::{
 };
 use knarr_machinery::Revision;
 use knarr_testkit::{Cluster, History, Script};
+use serde_json::json;
 use std::time::Duration;
 
 /// When the last object of a collection went.
@@ -93,4 +94,21 @@ async fn a_pod_that_is_deleted_is_replaced() {
     cluster.until_is("deployments/web", "/status/availableReplicas", 1).await;
     cluster.until("another is there", |cluster| cluster.views::<Pod>().len() == 1).await;
     assert_ne!(given::only_pod(&cluster), first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_waits_for_what_a_finalizer_holds() {
+    let cluster = Cluster::start().await;
+    cluster.apply("{apiVersion: v1, kind: Namespace, metadata: {name: shop}}").await;
+    cluster.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: held, namespace: shop, finalizers: [example.com/wait]}}").await;
+    cluster.delete("namespaces/shop").await;
+    cluster
+        .until("it says what it waits for", |cluster| cluster.condition("namespaces/shop", "NamespaceFinalizersRemaining") == "True")
+        .await;
+    let refused = cluster.try_create("configmaps/shop/new", &json!({"metadata": {"name": "new"}})).await.unwrap_err();
+    assert!(refused.message.contains("because it is being terminated"), "{refused}");
+    cluster.advance(Duration::from_secs(120)).await;
+    assert_eq!(cluster.everything_in("shop"), ["configmaps/shop/held"]);
+    cluster.patch("configmaps/shop/held", json!({"metadata": {"finalizers": null}})).await;
+    cluster.until_gone("namespaces/shop").await;
 }

@@ -30,6 +30,8 @@ async fn it_takes_as_many_replicas_as_it_is_scaled_to() {
     let cluster = Cluster::start().await;
     given::web(&cluster, 2, "web:1").await;
     let first: BTreeSet<_> = cluster.views::<Pod>().iter().map(|pod| pod.metadata.uid.clone()).collect();
+    // Ages are compared roughly, so they have to differ by much.
+    cluster.advance(Duration::from_secs(600)).await;
     cluster.scale("deployments/web", 5).await;
     cluster.until_is("deployments/web", "/status/availableReplicas", 5).await;
     let now: BTreeSet<_> = cluster.views::<Pod>().iter().map(|pod| pod.metadata.uid.clone()).collect();
