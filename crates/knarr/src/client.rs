@@ -83,7 +83,7 @@ pub fn is_not_found(error: &anyhow::Error) -> bool {
 }
 
 /// The flag, $KUBECONFIG, that of `knarr up` in its usual place, ~/.kube/config.
-fn find_kubeconfig(said: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+pub fn find_kubeconfig(said: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     if let Some(file) = said.or_else(|| std::env::var_os("KUBECONFIG").filter(|v| !v.is_empty()).map(PathBuf::from)) {
         return Ok(file);
     }

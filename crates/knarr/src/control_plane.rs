@@ -10,6 +10,7 @@ use knarr_server::ApiServer;
 use knarr_store::RedbStore;
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    os::{linux::net::SocketAddrExt as _, unix::net::{SocketAddr as UnixAddress, UnixListener}},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -74,7 +75,7 @@ impl ControlPlane {
             }
             server.close().await;
         });
-        start_loops(options, &pki, kinds, &cluster, tasks, stop)?;
+        start_loops(options, data, &pki, kinds, &cluster, tasks, stop)?;
         let kubeconfig = options.kubeconfig.clone().unwrap_or_else(|| paths::kubeconfig(data));
         paths::write_private(&kubeconfig, &pki.kubeconfig(&format!("https://{}", reachable(address)), ADMIN, ADMINS)?)?;
         Ok(Self { cluster, pki, address: reachable(address), kubeconfig })
@@ -118,6 +119,7 @@ fn reachable(listening: SocketAddr) -> SocketAddr {
 
 fn start_loops(
     options: &ServerOptions,
+    data: &Path,
     pki: &Pki,
     kinds: Table,
     cluster: &Cluster,
@@ -125,7 +127,7 @@ fn start_loops(
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let selection = Selection::parse(&options.controllers.join(","))?;
-    let cluster_cidr = options.cluster_cidr.map_or_else(|| free_cluster_cidr(options), Ok)?;
+    let cluster_cidr = options.cluster_cidr.map_or_else(|| free_cluster_cidr(data), Ok)?;
     let node_ipam = Some(NodeIpam { cluster_cidr, node_prefix: options.node_cidr_mask_size });
     let settings = Settings { kinds, root_ca_pem: pki.ca_pem().into(), node_ipam };
     knarr_controllers::spawn(&selection, &settings, cluster, tasks, stop);
@@ -136,15 +138,31 @@ fn start_loops(
     Ok(())
 }
 
-/// A range that this machine routes nowhere yet, remembered for the next start.
-fn free_cluster_cidr(options: &ServerOptions) -> anyhow::Result<Ipv4Net> {
-    let data = paths::data_dir(options.data_dir.clone())?;
-    let file = paths::server(&data).join("cluster-cidr");
+/// A range for pods that nobody on this machine has, remembered for the next start.
+fn free_cluster_cidr(data: &Path) -> anyhow::Result<Ipv4Net> {
+    let file = paths::server(data).join("cluster-cidr");
     if let Ok(text) = std::fs::read_to_string(&file) {
         return text.trim().parse().with_context(|| file.display().to_string());
     }
-    let routes = knarr_network::host_routes()?;
-    let free = knarr_network::free_cidr(&knarr_network::cluster_cidrs(), &routes).context("no free range for pods; give one with --cluster-cidr")?;
-    paths::write_private(&file, &format!("{free}\n"))?;
-    Ok(free)
+    let mut candidates = knarr_network::cluster_cidrs();
+    loop {
+        let free = knarr_network::free_cidr(&candidates, &knarr_network::host_routes()?).context("no free range for pods; give one with --cluster-cidr")?;
+        if let Some(reservation) = reserve(free)? {
+            // Until its route is laid nothing else says that the range is taken: it is ours for the life of the process.
+            Box::leak(Box::new(reservation));
+            paths::write_private(&file, &format!("{free}\n"))?;
+            return Ok(free);
+        }
+        candidates.retain(|candidate| *candidate != free);
+    }
+}
+
+/// Two clusters that start at the same moment must not choose the same range: who binds its name has it.
+fn reserve(range: Ipv4Net) -> anyhow::Result<Option<UnixListener>> {
+    let name = UnixAddress::from_abstract_name(format!("knarr/cluster-cidr/{range}"))?;
+    match UnixListener::bind_addr(&name) {
+        Ok(held) => Ok(Some(held)),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Ok(None),
+        Err(error) => Err(error).context("reserving a range for pods"),
+    }
 }

@@ -22,8 +22,8 @@ pub struct UpOptions {
 
 #[derive(Args, Clone)]
 pub struct ServerOptions {
-    /// Everything that outlives the process; /var/lib/knarr for root, else ~/.local/share/knarr.
-    #[arg(long, env = "KNARR_DATA_DIR")]
+    /// Everything that outlives the process; $KNARR_DATA_DIR, /var/lib/knarr for root, else ~/.local/share/knarr.
+    #[arg(long)]
     pub data_dir: Option<PathBuf>,
     /// Where the API answers, over TLS.
     #[arg(long, default_value = "127.0.0.1:6443")]
@@ -85,7 +85,7 @@ pub struct AgentOptions {
     #[arg(long, env = "KNARR_TOKEN")]
     pub token: String,
     /// Everything that outlives the process.
-    #[arg(long, env = "KNARR_DATA_DIR")]
+    #[arg(long)]
     pub data_dir: Option<PathBuf>,
     #[command(flatten)]
     pub node: NodeOptions,

@@ -2,8 +2,9 @@
 use anyhow::Context as _;
 use std::path::{Path, PathBuf};
 
-/// `/var/lib/knarr` for root, the user's data folder else.
+/// What was said, `$KNARR_DATA_DIR`, `/var/lib/knarr` for root, or the user's data folder.
 pub fn data_dir(said: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let said = said.or_else(|| std::env::var_os("KNARR_DATA_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from));
     let folder = match said {
         Some(folder) => folder,
         None if nix::unistd::geteuid().is_root() => PathBuf::from("/var/lib/knarr"),

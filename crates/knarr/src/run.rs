@@ -1,7 +1,7 @@
 //! `knarr run FILE.wasm`: one component as a pod, on the cluster that runs here or on one of its own.
 use crate::{
     cli::{ClientOptions, RunOptions},
-    client::{Api, is_not_found},
+    client::{Api, find_kubeconfig, is_not_found},
     demo::choose_ports,
     options::UpOptions,
     paths,
@@ -60,8 +60,7 @@ impl Outcome {
 
 /// The cluster of `knarr up` on this machine: only its node sees this machine's images.
 async fn here(to: &ClientOptions) -> Option<(Api, std::path::PathBuf)> {
-    let data = paths::data_dir(None).ok()?;
-    let kubeconfig = to.kubeconfig.clone().unwrap_or_else(|| paths::kubeconfig(&data));
+    let kubeconfig = find_kubeconfig(to.kubeconfig.clone()).ok()?;
     let data = kubeconfig.parent().filter(|folder| paths::images(folder).is_dir())?.to_owned();
     let api = Api::open(&ClientOptions { kubeconfig: Some(kubeconfig), namespace: to.namespace.clone() }).await.ok()?;
     api.get("/readyz?verbose=false").await.is_ok().then_some((api, data))

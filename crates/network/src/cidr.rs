@@ -8,12 +8,12 @@ const LOOPBACK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 64, 0, 0), 10);
 const LOOPBACK_NODE_BITS: u8 = 20;
 /// A cluster's share of it, when the server hands out nodes' ranges.
 const LOOPBACK_CLUSTER_BITS: u8 = 16;
-/// The second byte of a new cluster's range, from the one that small clusters traditionally use up to the one below Services.
-const SECOND_BYTES: std::ops::Range<u8> = 42..96;
+/// The second byte of a new cluster's range, up to the one below Services: thirteen blocks of sixteen nodes with 16,000 pods each.
+const SECOND_BYTES: std::ops::Range<u8> = 44..96;
 
 /// Ranges for a new cluster's pods, best first.
 pub fn cluster_cidrs() -> Vec<Ipv4Net> {
-    SECOND_BYTES.map(|second| Ipv4Net::new_assert(Ipv4Addr::new(10, second, 0, 0), 16)).collect()
+    SECOND_BYTES.step_by(4).map(|second| Ipv4Net::new_assert(Ipv4Addr::new(10, second, 0, 0), 14)).collect()
 }
 
 /// The first candidate that nothing on this machine routes yet. A default route is no objection.

@@ -1,39 +1,37 @@
 //! Starts the parts of a cluster and joins them, as the binary does, over fakes where the machine would begin.
-use crate::{History, Node, Script, address, answers::Answer, images, node::Shared};
-use ipnet::Ipv4Net;
+use crate::{
+    History, Node, Script, address,
+    answers::{Answer, Answers},
+    control_plane::{ControlPlane, Ground},
+    images::{self, FakeImages},
+    node::Shared,
+};
 use jiff::Timestamp;
 use knarr_access::Pki;
 use knarr_cluster::{Clock, View, views};
-use knarr_controllers::{NodeIpam, Selection, Settings};
+use knarr_controllers::Selection;
 use knarr_image::PullError;
 use knarr_kinds::{Kind, Table, builtin};
 use knarr_machinery::Key;
-use knarr_server::{ApiServer, Config};
 use knarr_store::MemoryStore;
 use std::{
     collections::BTreeMap,
-    net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
 };
 use tempfile::TempDir;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// When every script begins.
 const START: &str = "2026-01-01T00:00:00Z";
-/// Where the `kubernetes` Service would lead; nobody listens there.
-const ADVERTISED: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(192, 0, 2, 250)), 6443);
-
 /// A cluster that runs. Dropping it ends it.
 pub struct Cluster {
-    pub(crate) parts: knarr_cluster::Cluster,
-    pub(crate) kinds: Table,
+    ground: Ground,
+    control_plane: ControlPlane,
     nodes: BTreeMap<String, Node>,
-    shared: Shared,
+    answers: Arc<Answers>,
+    images: Arc<FakeImages>,
     /// What guests do, by image; nodes that come later have to know.
     scripts: Mutex<BTreeMap<String, Script>>,
-    stop: CancellationToken,
     folder: TempDir,
-    _server: ApiServer,
 }
 
 /// What a cluster is started with.
@@ -68,44 +66,23 @@ impl Builder {
     /// Starts everything and waits until the nodes are Ready.
     pub async fn start(self) -> Cluster {
         let folder = tempfile::tempdir().expect("there is a folder for temporary files");
-        let pki = Arc::new(Pki::open_or_create(&folder.path().join("pki"), &[]).expect("a CA can be made"));
         let kinds = Table::new(builtin());
-        let server = ApiServer::open(Config {
+        let ground = Ground {
             store: Arc::new(MemoryStore::new(knarr_server::keeps(&kinds))),
-            kinds: kinds.clone(),
-            pki: Arc::clone(&pki),
-            service_cidr: network([10, 96, 0, 0], 16),
-            node_ports: (30_000, 32_767),
-            advertise: Some(ADVERTISED),
+            pki: Arc::new(Pki::open_or_create(&folder.path().join("pki"), &[]).expect("a CA can be made")),
             clock: Clock::paused(START.parse::<Timestamp>().expect("it is a time")),
-        })
-        .await
-        .expect("a server opens over an empty store");
-        let (parts, stop) = (server.cluster(), CancellationToken::new());
-        self.start_loops(&parts, &pki, &kinds, &stop);
-        let shared = Shared { cluster: parts.clone(), pki, answers: Arc::default(), images: Arc::default() };
-        let (nodes, scripts) = (BTreeMap::new(), Mutex::default());
-        let mut cluster = Cluster { parts, kinds, nodes, shared, scripts, stop, folder, _server: server };
+            selection: Selection::parse(&self.controllers).expect("controllers that there are"),
+            has_scheduler: self.has_scheduler,
+            kinds,
+        };
+        let control_plane = ControlPlane::start(&ground).await;
+        let (nodes, answers, images, scripts) = (BTreeMap::new(), Arc::default(), Arc::default(), Mutex::default());
+        let mut cluster = Cluster { ground, control_plane, nodes, answers, images, scripts, folder };
         for number in 1..=self.nodes {
             cluster.add_node(&format!("n{number}"), &[]).await;
         }
         cluster
     }
-
-    fn start_loops(&self, parts: &knarr_cluster::Cluster, pki: &Pki, kinds: &Table, stop: &CancellationToken) {
-        let tasks = TaskTracker::new();
-        let node_ipam = Some(NodeIpam { cluster_cidr: network([10, 0, 0, 0], 8), node_prefix: 16 });
-        let settings = Settings { kinds: kinds.clone(), root_ca_pem: pki.ca_pem().into(), node_ipam };
-        let selection = Selection::parse(&self.controllers).expect("controllers that there are");
-        knarr_controllers::spawn(&selection, &settings, parts, &tasks, stop);
-        if self.has_scheduler {
-            tasks.spawn(knarr_scheduler::run(parts.clone(), stop.clone()));
-        }
-    }
-}
-
-fn network(address: [u8; 4], prefix: u8) -> Ipv4Net {
-    Ipv4Net::new(address.into(), prefix).expect("a prefix below 33")
 }
 
 impl Cluster {
@@ -121,15 +98,34 @@ impl Cluster {
     /// A node joins; returns when it is Ready.
     pub async fn add_node(&mut self, name: &str, labels: &[(&str, &str)]) {
         let number = u8::try_from(self.nodes.len() + 1).expect("fewer than 256 nodes");
-        let node = Node::new(&self.shared, name, number, labels, self.folder.path().join(name));
+        let shared = Shared {
+            cluster: self.parts().clone(),
+            pki: Arc::clone(&self.ground.pki),
+            answers: Arc::clone(&self.answers),
+            images: Arc::clone(&self.images),
+        };
+        let node = Node::new(shared, name, number, labels, self.folder.path().join(name));
         for (image, script) in &*self.scripts.lock().expect("no panic while held") {
             node.runtime.script(&images::digest(image), script.clone());
         }
         node.start_agent();
         self.nodes.insert(name.to_owned(), node);
         let key = Key::cluster(name);
-        let is_ready = |cluster: &Self| cluster.parts.shelf.view::<views::Node>(&key).is_some_and(|node| node.is_ready());
+        let is_ready = |cluster: &Self| cluster.parts().shelf.view::<views::Node>(&key).is_some_and(|node| node.is_ready());
         self.until(&format!("{name} is Ready"), is_ready).await;
+    }
+
+    /// Ends the whole process and starts it again on what was stored: server, loops and agents. What runs in the runtimes goes on.
+    pub async fn restart(&mut self) {
+        for node in self.nodes.values() {
+            node.stop_agent().await;
+        }
+        self.control_plane.end().await;
+        self.control_plane = ControlPlane::start(&self.ground).await;
+        for node in self.nodes.values_mut() {
+            node.join(self.control_plane.parts.clone());
+            node.start_agent();
+        }
     }
 
     pub fn node(&self, name: &str) -> &Node {
@@ -150,36 +146,34 @@ impl Cluster {
 
     /// What guests of an image say to probes from now on. Without a word they answer 200.
     pub fn answer(&self, image: &str, answer: Answer) {
-        self.shared.answers.of_image(image, answer);
+        self.answers.of_image(image, answer);
     }
 
     /// The same for one pod, as `namespace/name`.
     pub fn answer_of(&self, pod: &str, answer: Answer) {
-        self.shared.answers.of_pod(pod, answer);
+        self.answers.of_pod(pod, answer);
     }
 
     /// From now on the image cannot be pulled, or can be again.
     pub fn image(&self, name: &str, error: Option<PullError>) {
-        self.shared.images.set(name, error);
+        self.images.set(name, error);
     }
 
     /// Everything that loops see, for what scripts have no word for.
     pub fn parts(&self) -> &knarr_cluster::Cluster {
-        &self.parts
+        &self.control_plane.parts
     }
 
     /// Follows a collection from now on, change by change.
     pub fn history<V: View>(&self) -> History<V> {
-        History::new(&self.parts.shelf)
+        History::new(&self.parts().shelf)
+    }
+
+    pub(crate) fn kinds(&self) -> &Table {
+        &self.ground.kinds
     }
 
     pub(crate) fn collection(&self, word: &str) -> Arc<Kind> {
-        address::collection(&self.kinds, word)
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        self.stop.cancel();
+        address::collection(self.kinds(), word)
     }
 }

@@ -22,8 +22,8 @@ impl Cluster {
     }
 
     fn place_of(&self, pod: &str) -> (&Node, Arc<views::Pod>) {
-        let (_, key) = address::object(&self.kinds, &format!("pods/{pod}"));
-        let pod = self.parts.shelf.view::<views::Pod>(&key).unwrap_or_else(|| panic!("there is no pod {key}\n{}", self.show()));
+        let (_, key) = address::object(self.kinds(), &format!("pods/{pod}"));
+        let pod = self.parts().shelf.view::<views::Pod>(&key).unwrap_or_else(|| panic!("there is no pod {key}\n{}", self.show()));
         let node = pod.spec.node_name.as_deref().unwrap_or_else(|| panic!("{key} is bound to no node\n{}", self.show()));
         (self.node(node), pod)
     }

@@ -7,6 +7,7 @@
 mod address;
 mod answers;
 mod cluster;
+mod control_plane;
 mod guests;
 mod history;
 mod images;

@@ -32,7 +32,7 @@ struct Running {
     task: JoinHandle<()>,
 }
 
-/// What all nodes share.
+/// What a node shares with all others.
 pub(crate) struct Shared {
     pub cluster: Cluster,
     pub pki: Arc<Pki>,
@@ -42,25 +42,29 @@ pub(crate) struct Shared {
 
 impl Node {
     /// `number` makes its addresses its own.
-    pub(crate) fn new(shared: &Shared, name: &str, number: u8, labels: &[(&str, &str)], data_dir: PathBuf) -> Self {
+    pub(crate) fn new(shared: Shared, name: &str, number: u8, labels: &[(&str, &str)], data_dir: PathBuf) -> Self {
         let clock = shared.cluster.clock.clone();
         let runtime = FakeRuntime::timed_by(move || u64::try_from(clock.now().as_millisecond()).expect("the clock starts after 1970"));
         let runtime = Arc::new(runtime);
-        let link = Arc::new(Link::new(Arc::clone(&shared.cluster.door)));
-        let door: Arc<dyn FrontDoor> = Arc::<Link>::clone(&link);
+        let (cluster, link) = linked(shared.cluster);
         Self {
             name: name.to_owned(),
             number,
             labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             data_dir,
-            cluster: Cluster { door, ..shared.cluster.clone() },
-            pki: Arc::clone(&shared.pki),
+            cluster,
+            pki: shared.pki,
             link,
-            network: Arc::new(FakeNetwork::new(number, Arc::clone(&runtime), Arc::clone(&shared.answers))),
+            network: Arc::new(FakeNetwork::new(number, Arc::clone(&runtime), shared.answers)),
             runtime,
-            images: Arc::clone(&shared.images),
+            images: shared.images,
             agent: Mutex::default(),
         }
+    }
+
+    /// The next agent joins a control plane that has taken the place of the one before.
+    pub(crate) fn join(&mut self, cluster: Cluster) {
+        (self.cluster, self.link) = linked(cluster);
     }
 
     /// Starts the agent. What runs in the runtime is there for it to find.
@@ -125,4 +129,11 @@ impl Node {
             client_ca_pem: self.pki.ca_pem().to_owned(),
         }
     }
+}
+
+/// The cluster as a node sees it: through a door that can be cut.
+fn linked(cluster: Cluster) -> (Cluster, Arc<Link>) {
+    let link = Arc::new(Link::new(cluster.door));
+    let door: Arc<dyn FrontDoor> = Arc::<Link>::clone(&link);
+    (Cluster { door, ..cluster }, link)
 }

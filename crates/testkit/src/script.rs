@@ -30,7 +30,7 @@ impl Cluster {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let (api_version, kind) = (text("/apiVersion"), text("/kind"));
         let kind =
-            self.kinds.by_kind(api_version, kind).unwrap_or_else(|| panic!("no matches for kind {kind:?} in version {api_version:?}"));
+            self.kinds().by_kind(api_version, kind).unwrap_or_else(|| panic!("no matches for kind {kind:?} in version {api_version:?}"));
         let own = Some(text("/metadata/namespace")).filter(|own| !own.is_empty()).unwrap_or(namespace);
         let key = Key::new(if kind.namespaced { own } else { "" }, text("/metadata/name"));
         match self.submit(Verb::Create, kind, &key, None, object).await {
@@ -48,24 +48,24 @@ impl Cluster {
     }
 
     pub async fn try_patch(&self, object: &str, patch: Value) -> Result<Done, Status> {
-        let (kind, key) = address::object(&self.kinds, object);
+        let (kind, key) = address::object(self.kinds(), object);
         self.submit(Verb::Patch(PatchType::Merge), &kind, &key, None, &patch).await
     }
 
     pub async fn try_create(&self, object: &str, new: &Value) -> Result<Done, Status> {
-        let (kind, key) = address::object(&self.kinds, object);
+        let (kind, key) = address::object(self.kinds(), object);
         self.submit(Verb::Create, &kind, &key, None, new).await
     }
 
     /// Puts an object in the place of the one that is there.
     pub async fn try_replace(&self, object: &str, new: &Value) -> Result<Done, Status> {
-        let (kind, key) = address::object(&self.kinds, object);
+        let (kind, key) = address::object(self.kinds(), object);
         self.submit(Verb::Update, &kind, &key, None, new).await
     }
 
     /// As `kubectl scale`.
     pub async fn scale(&self, object: &str, replicas: u32) {
-        let (kind, key) = address::object(&self.kinds, object);
+        let (kind, key) = address::object(self.kinds(), object);
         let patch = json!({"spec": {"replicas": replicas}});
         let done = self.submit(Verb::Patch(PatchType::Merge), &kind, &key, Some("scale"), &patch).await;
         done.unwrap_or_else(|status| panic!("{status}\n{}", self.show()));
@@ -81,16 +81,16 @@ impl Cluster {
     }
 
     pub async fn delete_with(&self, object: &str, options: Options) {
-        let (kind, key) = address::object(&self.kinds, object);
+        let (kind, key) = address::object(self.kinds(), object);
         let write = Write { verb: Verb::Delete, target: target(&kind, &key, None), body: Bytes::new(), options };
-        let done = self.parts.door.submit(&administrator(), write).await;
+        let done = self.parts().door.submit(&administrator(), write).await;
         done.unwrap_or_else(|status| panic!("{status}\n{}", self.show()));
     }
 
     async fn submit(&self, verb: Verb, kind: &Kind, key: &Key, sub: Option<&str>, body: &Value) -> Result<Done, Status> {
         let body = Bytes::from(body.to_string());
         let write = Write { verb, target: target(kind, key, sub), body, options: Options::default() };
-        self.parts.door.submit(&administrator(), write).await
+        self.parts().door.submit(&administrator(), write).await
     }
 
     /// Lets time pass.
@@ -99,7 +99,7 @@ impl Cluster {
     }
 
     pub fn now(&self) -> Timestamp {
-        self.parts.clock.now()
+        self.parts().clock.now()
     }
 
     /// Whole seconds since a moment.
@@ -109,7 +109,7 @@ impl Cluster {
 
     /// Waits, in virtual time, until something is so.
     pub async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
-        let (shelf, any) = (&self.parts.shelf, knarr_cluster::views::Pod::resource());
+        let (shelf, any) = (&self.parts().shelf, knarr_cluster::views::Pod::resource());
         let waiting = async {
             loop {
                 let seen = shelf.revision();
@@ -145,8 +145,8 @@ impl Cluster {
 
     /// An object, as `pods/web` or `pods/shop/web`.
     pub fn get(&self, object: &str) -> Option<Value> {
-        let (kind, key) = address::object(&self.kinds, object);
-        let entry = self.parts.shelf.get(&kind.storage(), &key)?;
+        let (kind, key) = address::object(self.kinds(), object);
+        let entry = self.parts().shelf.get(&kind.storage(), &key)?;
         Some(serde_json::from_slice(&entry.bytes).expect("the shelf has JSON"))
     }
 
@@ -164,20 +164,20 @@ impl Cluster {
 
     /// All objects of a collection, in all namespaces.
     pub fn objects(&self, plural: &str) -> Vec<Value> {
-        let (entries, _) = self.parts.shelf.list(&self.collection(plural).storage(), None);
+        let (entries, _) = self.parts().shelf.list(&self.collection(plural).storage(), None);
         entries.iter().map(|entry| serde_json::from_slice(&entry.bytes).expect("the shelf has JSON")).collect()
     }
 
     /// All objects of a kind in the namespace `default`, as loops see them.
     pub fn views<V: View>(&self) -> Vec<Arc<V>> {
-        self.parts.shelf.views(Some(address::DEFAULT_NAMESPACE))
+        self.parts().shelf.views(Some(address::DEFAULT_NAMESPACE))
     }
 
     /// What lies in a namespace, as `pods/shop/web`.
     pub fn everything_in(&self, namespace: &str) -> Vec<String> {
-        let kinds = self.kinds.rows().iter().filter(|kind| kind.namespaced && !kind.ephemeral && kind.stored.is_none());
+        let kinds = self.kinds().rows().iter().filter(|kind| kind.namespaced && !kind.ephemeral && kind.stored.is_none());
         let of = |kind: &Arc<Kind>| {
-            let (entries, _) = self.parts.shelf.list(&kind.storage(), Some(namespace));
+            let (entries, _) = self.parts().shelf.list(&kind.storage(), Some(namespace));
             entries.iter().map(|entry| format!("{}/{}", kind.plural, entry.key)).collect::<Vec<_>>()
         };
         kinds.flat_map(of).collect()

@@ -1,4 +1,5 @@
 //! Scripts over whole clusters in virtual time. Every decision that they see is one of the real loops.
+mod calm;
 mod deletion;
 mod deployments;
 mod endpoints;

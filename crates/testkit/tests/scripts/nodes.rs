@@ -143,3 +143,28 @@ async fn pods_of_a_node_that_is_gone_for_good_are_replaced_elsewhere() {
         })
         .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_is_started_again_goes_on_where_it_was() {
+    let mut cluster = Cluster::build().nodes(2).start().await;
+    cluster.apply(given::SERVICE).await;
+    given::web(&cluster, 4, "web:1").await;
+    let ids = |cluster: &Cluster| cluster.nodes().flat_map(|node| node.containers()).map(|container| container.id()).collect::<Vec<_>>();
+    let (before, revision) = (ids(&cluster), cluster.parts().shelf.revision());
+    cluster.restart().await;
+    assert!(cluster.parts().shelf.revision() >= revision, "all that was acknowledged is there");
+    let mut pods = cluster.history::<Pod>();
+    cluster.advance(Duration::from_secs(100)).await;
+    assert_eq!(ids(&cluster), before, "no container was touched");
+    pods.replay(|revision, _| panic!("a pod was written for nothing, at {revision}\n{}", cluster.show()));
+    assert_eq!((cluster.condition("nodes/n1", "Ready").as_str(), taints(&cluster, "n1")), ("True", vec![]));
+    // And what stood in the middle of something gets there.
+    cluster.apply(&given::deployment(6, "web:2")).await;
+    cluster.restart().await;
+    cluster
+        .until("all are new", |cluster| {
+            let pods = cluster.views::<Pod>();
+            pods.len() == 6 && given::available(&pods) == 6 && pods.iter().all(|pod| &*pod.spec.containers[0].image == "web:2")
+        })
+        .await;
+}
