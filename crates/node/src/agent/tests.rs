@@ -60,7 +60,7 @@ async fn the_node_is_registered_and_kept_alive() {
     let node = world.door.shelf.get(&nodes, &knarr_machinery::Key::cluster("n1")).unwrap();
     let node: Value = serde_json::from_slice(&node.bytes).unwrap();
     assert_eq!((&node["metadata"]["labels"]["kubernetes.io/os"], &node["metadata"]["labels"]["zone"]), (&json!("linux"), &json!("a")));
-    assert_eq!((&node["status"]["conditions"][3]["status"], &node["status"]["capacity"]["pods"]), (&json!("True"), &json!("10000")));
+    assert_eq!((&node["status"]["conditions"][3]["status"], &node["status"]["capacity"]["pods"]), (&json!("True"), &json!("10k")));
     agent.end().await;
 }
 

@@ -35,13 +35,15 @@ pub(super) fn node(config: &Config, machine: &Machine) -> Value {
 /// `current`: the status as it is, whose times of change are kept; null if it is not known.
 pub(super) fn status(config: &Config, machine: &Machine, load: &Load, port: u16, current: &Value, now: Timestamp) -> Value {
     let bytes = |bytes: i64| json!(Quantity::from_bytes(bytes).to_string());
+    // As a server writes quantities: what it changed would look like news at every heartbeat.
     let cpu = json!(Quantity::from_millis(machine.cpu_millis).to_string());
+    let pods = json!(Quantity::from_millis(MAX_PODS * 1000).to_string());
     let resources = |memory: i64, storage: i64| {
         json!({
             "cpu": cpu,
             "memory": bytes(memory / 1024 * 1024),
             "ephemeral-storage": bytes(storage / 1024 * 1024),
-            "pods": MAX_PODS.to_string(),
+            "pods": pods,
         })
     };
     let storage_left = machine.storage_bytes / 100 * STORAGE_LEFT_PERCENT;
@@ -192,6 +194,19 @@ mod tests {
         assert_eq!(next[4]["type"], "NetworkUnavailable");
         assert!(differs(&json!({"conditions": next}), &current));
         assert!(!differs(&json!({"conditions": conditions(&calm, &current, late)}), &current));
+    }
+
+    #[test]
+    fn a_server_has_nothing_to_change_in_the_resources() {
+        let config = crate::agent::tests::cluster::World::new().agent(crate::agent::tests::cluster::kubelet()).config;
+        let machine = Machine { cpu_millis: 2500, memory_bytes: (24 << 30) + 4096, storage_bytes: 270_553_174_016, ..Machine::default() };
+        let status = status(&config, &machine, &load(1 << 30, 900 << 20, 300), 1, &Value::Null, Timestamp::UNIX_EPOCH);
+        for list in ["capacity", "allocatable"] {
+            for (name, quantity) in status[list].as_object().unwrap() {
+                let quantity = quantity.as_str().unwrap();
+                assert_eq!(Quantity::parse(quantity).unwrap().to_string(), quantity, "{list} {name}");
+            }
+        }
     }
 
     #[test]
