@@ -23,11 +23,13 @@ pub(crate) async fn run(shared: &Shared) {
     let node = Registrar { shared, key: Key::cluster(&shared.config.node_name) };
     let mut reported_at = node.register().await;
     shared.teller.node("Starting", "Starting kubelet.");
+    let mut has_lease = false;
     loop {
-        if let Err(status) = node.renew_lease().await {
-            tracing::warn!(%status, "the node's Lease was not renewed");
-        }
-        match node.report(reported_at).await {
+        let mut renewed = node.renew_lease().await;
+        let is_missing = renewed.as_ref().is_err_and(|status| status.reason == Reason::NotFound);
+        // A Lease goes with its Node: where one that was there is gone, the Node is asked after at once.
+        let last = if is_missing && has_lease { Timestamp::MIN } else { reported_at };
+        match node.report(last).await {
             Ok(at) => reported_at = at,
             Err(status) if status.reason == Reason::NotFound => {
                 // Somebody deleted the Node under a living agent. It comes back: taking a node out means stopping its agent.
@@ -35,6 +37,13 @@ pub(crate) async fn run(shared: &Shared) {
                 reported_at = node.register().await;
             }
             Err(status) => tracing::warn!(%status, "the node's status was not taken"),
+        }
+        if is_missing {
+            renewed = node.make_lease().await;
+        }
+        match renewed {
+            Ok(()) => has_lease = true,
+            Err(status) => tracing::warn!(%status, "the node's Lease was not renewed"),
         }
         tokio::time::sleep(RENEW_EVERY).await;
     }
@@ -62,21 +71,26 @@ impl Registrar<'_> {
     async fn try_register(&self) -> Result<(), Status> {
         let Self { shared, key } = self;
         let nodes = views::Node::resource();
-        let node = object::node(&shared.config, &shared.machine);
+        let mut node = object::node(&shared.config, &shared.machine);
+        // Whole from its first moment on: a node without a status has no room, and pods that wait would be told so.
+        node["status"] = self.status(&Value::Null);
         match shared.api.create(&nodes, key, &node).await {
-            Ok(_) => {}
+            Ok(_) => Ok(()),
             Err(status) if status.reason == Reason::AlreadyExists => {
                 let labels = json!({"metadata": {"labels": node["metadata"]["labels"]}});
                 shared.api.patch(&nodes, key, None, &labels).await?;
+                let status = self.status(&self.current());
+                shared.api.patch(&nodes, key, Some("status"), &json!({ "status": status })).await.map(drop)
             }
-            Err(status) => return Err(status),
+            Err(status) => Err(status),
         }
-        self.write_status().await
     }
 
-    async fn write_status(&self) -> Result<(), Status> {
-        let status = self.status(&Value::Null);
-        self.shared.api.patch(&views::Node::resource(), &self.key, Some("status"), &json!({ "status": status })).await.map(drop)
+    /// The status as it is. Null where the shelf does not show Nodes, as a remote one may not.
+    fn current(&self) -> Value {
+        let entry = self.shared.cluster.shelf.get(&views::Node::resource(), &self.key);
+        let node = entry.and_then(|entry| serde_json::from_slice::<Value>(&entry.bytes).ok());
+        node.map_or(Value::Null, |node| node["status"].clone())
     }
 
     fn status(&self, current: &Value) -> Value {
@@ -91,10 +105,7 @@ impl Registrar<'_> {
         let Self { shared, key } = self;
         let now = shared.cluster.clock.now();
         let nodes = views::Node::resource();
-        // A remote shelf may not show Nodes: then it is written at each heartbeat only.
-        let entry = shared.cluster.shelf.get(&nodes, key);
-        let current = entry.and_then(|entry| serde_json::from_slice::<Value>(&entry.bytes).ok());
-        let current = current.map_or(Value::Null, |node| node["status"].clone());
+        let current = self.current();
         let wanted = self.status(&current);
         let is_news = !current.is_null() && object::differs(&wanted, &current);
         if !is_news && now.duration_since(reported_at) < HEARTBEAT {
@@ -105,18 +116,12 @@ impl Registrar<'_> {
     }
 
     async fn renew_lease(&self) -> Result<(), Status> {
+        let (leases, key) = self.lease();
+        self.shared.api.patch(&leases, &key, None, &json!({"spec": self.lease_spec()})).await.map(drop)
+    }
+
+    async fn make_lease(&self) -> Result<(), Status> {
         let Self { shared, key } = self;
-        let leases = GroupResource::new("coordination.k8s.io", "leases");
-        let lease_key = Key::new(LEASES, &key.name);
-        let spec = json!({
-            "holderIdentity": key.name,
-            "leaseDurationSeconds": LEASE_S,
-            "renewTime": object::micro_time(shared.cluster.clock.now()),
-        });
-        match shared.api.patch(&leases, &lease_key, None, &json!({ "spec": spec })).await {
-            Err(status) if status.reason == Reason::NotFound => {}
-            other => return other.map(drop),
-        }
         let owner = shared.cluster.shelf.get(&views::Node::resource(), key).map(|entry| entry.meta.uid.clone());
         let owners: Vec<Value> =
             owner.iter().map(|uid| json!({"apiVersion": "v1", "kind": "Node", "name": key.name, "uid": uid})).collect();
@@ -124,8 +129,18 @@ impl Registrar<'_> {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
             "metadata": {"name": key.name, "namespace": LEASES, "ownerReferences": owners},
-            "spec": spec,
+            "spec": self.lease_spec(),
         });
-        shared.api.create(&leases, &lease_key, &lease).await.map(drop)
+        let (leases, key) = self.lease();
+        shared.api.create(&leases, &key, &lease).await.map(drop)
+    }
+
+    fn lease(&self) -> (GroupResource, Key) {
+        (GroupResource::new("coordination.k8s.io", "leases"), Key::new(LEASES, &self.key.name))
+    }
+
+    fn lease_spec(&self) -> Value {
+        let now = object::micro_time(self.shared.cluster.clock.now());
+        json!({"holderIdentity": self.key.name, "leaseDurationSeconds": LEASE_S, "renewTime": now})
     }
 }
