@@ -11,13 +11,18 @@ impl Cluster {
         node.running(&pod.metadata.uid).await
     }
 
-    /// Ends the running containers of a pod, as a trap or an exit of the guest does.
+    /// Ends the running containers of a pod, as an exit of the guest does.
     pub async fn crash(&self, pod: &str, code: i32) {
+        self.end(pod, code, if code == 0 { "Completed" } else { "Error" }, "").await;
+    }
+
+    /// The same with a reason and a message, as a trap or a limit gives them.
+    pub async fn end(&self, pod: &str, code: i32, reason: &str, message: &str) {
         let (node, pod) = self.place_of(pod);
         let running = node.running(&pod.metadata.uid).await;
         assert!(!running.is_empty(), "nothing of {} runs\n{}", pod.metadata.name, self.show());
         for id in running {
-            node.runtime.exit(&id, code, if code == 0 { "Completed" } else { "Error" }, "");
+            node.runtime.exit(&id, code, reason, message);
         }
     }
 

@@ -112,3 +112,21 @@ async fn a_namespace_waits_for_what_a_finalizer_holds() {
     cluster.patch("configmaps/shop/held", json!({"metadata": {"finalizers": null}})).await;
     cluster.until_gone("namespaces/shop").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_deleted_and_made_again_at_once_is_another_one() {
+    let cluster = Cluster::start().await;
+    cluster.guest("web:1", Script::Drains(Duration::from_secs(3)));
+    given::web(&cluster, 2, "web:1").await;
+    let old: Vec<_> = cluster.views::<Pod>().iter().map(|pod| pod.metadata.uid.clone()).collect();
+    cluster.delete("deployments/web").await;
+    cluster.apply(&given::deployment(2, "web:1")).await;
+    cluster
+        .until("two new ones are there and no old one", |cluster| {
+            let pods = cluster.views::<Pod>();
+            pods.len() == 2 && given::available(&pods) == 2 && !pods.iter().any(|pod| old.contains(&pod.metadata.uid))
+        })
+        .await;
+    cluster.until("one set is left", |cluster| cluster.views::<ReplicaSet>().len() == 1).await;
+    cluster.until_is("deployments/web", "/status/availableReplicas", 2).await;
+}

@@ -83,3 +83,27 @@ async fn who_does_not_end_in_its_grace_is_ended() {
     cluster.until_gone("pods/web").await;
     assert!((12..14).contains(&cluster.seconds_since(before)), "{} s", cluster.seconds_since(before));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rolling_update_leaves_the_service_never_without_an_endpoint() {
+    let cluster = Cluster::build().nodes(2).start().await;
+    let probe = serde_json::json!({"httpGet": {"path": "/ready", "port": 8080}, "periodSeconds": 1, "initialDelaySeconds": 3});
+    cluster.apply(given::SERVICE).await;
+    given::web(&cluster, 2, "web:1").await;
+    until(&cluster, &["rs-", "rs-"]).await;
+    cluster.guest("web:1", Script::Drains(Duration::from_secs(2)));
+    let mut slices = cluster.history::<EndpointSlice>();
+    let container = serde_json::json!({"name": "web", "image": "web:2", "readinessProbe": probe});
+    let template = serde_json::json!({"spec": {"template": {"spec": {"containers": [container]}}}});
+    cluster.patch("deployments/web", template).await;
+    cluster.until_is("deployments/web", "/status/updatedReplicas", 2).await;
+    cluster
+        .until("it has rolled", |cluster| cluster.condition("deployments/web", "Available") == "True" && cluster.objects("pods").len() == 2)
+        .await;
+    until(&cluster, &["rs-", "rs-"]).await;
+    slices.replay(|revision, slices| {
+        let of_web = slices.values().filter(|slice| slice.service_name() == Some("web"));
+        let ready = of_web.flat_map(|slice| &slice.endpoints).filter(|endpoint| endpoint.conditions.ready == Some(true)).count();
+        assert!(ready >= 1, "at {revision}");
+    });
+}

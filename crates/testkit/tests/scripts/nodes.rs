@@ -73,6 +73,7 @@ async fn without_a_node_pods_wait() {
     cluster.until_told(&["Warning FailedScheduling", "no nodes available to schedule pods"]).await;
     cluster.add_node("n1", &[]).await;
     cluster.until_is("deployments/web", "/status/availableReplicas", 2).await;
+    assert!(!cluster.events().iter().any(|line| line.contains("Too many pods")), "a node has room from its first moment on");
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,4 +168,19 @@ async fn a_process_that_is_started_again_goes_on_where_it_was() {
             pods.len() == 6 && given::available(&pods) == 6 && pods.iter().all(|pod| &*pod.spec.containers[0].image == "web:2")
         })
         .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_deleted_under_a_living_agent_comes_back_with_its_pods() {
+    let cluster = Cluster::start().await;
+    given::web(&cluster, 2, "web:1").await;
+    let uid = cluster.at("nodes/n1", "/metadata/uid");
+    let mut pods = cluster.history::<Pod>();
+    cluster.delete("nodes/n1").await;
+    cluster.until("it is registered again", |cluster| cluster.condition("nodes/n1", "Ready") == "True").await;
+    assert_ne!(cluster.at("nodes/n1", "/metadata/uid"), uid);
+    cluster.advance(Duration::from_secs(120)).await;
+    pods.replay(|revision, pods| assert_eq!(given::available(&pods.values().cloned().collect::<Vec<_>>()), 2, "at {revision}"));
+    cluster.scale("deployments/web", 3).await;
+    cluster.until_is("deployments/web", "/status/availableReplicas", 3).await;
 }

@@ -1,7 +1,7 @@
 //! Lives of single pods that take an unusual turn.
 use crate::given;
 use knarr_cluster::{Options, views::Pod};
-use knarr_testkit::{Cluster, Script};
+use knarr_testkit::{Cluster, PullError, Script};
 use serde_json::json;
 use std::time::Duration;
 
@@ -114,4 +114,45 @@ async fn one_of_two_containers_that_ends_makes_the_pod_unready_and_leaves_the_ot
         (json!(0), json!(true))
     );
     assert_eq!((cluster.condition("pods/web", "Ready").as_str(), cluster.at("pods/web", "/status/phase")), ("False", json!("Running")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_after_a_failure_can_be_deleted_at_once() {
+    let cluster = Cluster::start().await;
+    cluster.guest("crash:1", Script::Exits { code: 1 });
+    cluster.image("lost:1", Some(PullError::Registry { name: "lost:1".into(), why: "manifest unknown".into() }));
+    for (image, reason) in [("crash:1", "CrashLoopBackOff"), ("lost:1", "ImagePullBackOff")] {
+        cluster.apply(&given::pod("web", image, "")).await;
+        cluster.until_is("pods/web", "/status/containerStatuses/0/state/waiting/reason", reason).await;
+        let before = cluster.now();
+        cluster.delete("pods/web").await;
+        cluster.until_gone("pods/web").await;
+        assert!(cluster.seconds_since(before) <= 1, "{reason}: {} s", cluster.seconds_since(before));
+    }
+    cluster.until("nothing is left", |cluster| cluster.node("n1").containers().is_empty()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_names_its_node_needs_no_scheduler() {
+    let cluster = Cluster::build().nodes(2).without_scheduler().start().await;
+    cluster.apply(&given::pod("web", "web:1", "nodeName: n2")).await;
+    cluster.until("it is ready", |cluster| cluster.condition("pods/web", "Ready") == "True").await;
+    assert_eq!((cluster.node("n1").containers().len(), cluster.node("n2").containers().len()), (0, 1));
+    cluster.apply(&given::pod("other", "web:1", "")).await;
+    cluster.advance(Duration::from_secs(60)).await;
+    assert!(cluster.at("pods/other", "/spec/nodeName").is_null(), "nobody places it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_reason_of_an_end_is_told() {
+    let cluster = Cluster::start().await;
+    cluster.apply(&given::pod("web", "web:1", "")).await;
+    cluster.until("it is ready", |cluster| cluster.condition("pods/web", "Ready") == "True").await;
+    cluster.end("web", 137, "OOMKilled", "memory limit of 64 MiB reached").await;
+    cluster.until_is("pods/web", "/status/containerStatuses/0/restartCount", 1).await;
+    let last = cluster.at("pods/web", "/status/containerStatuses/0/lastState/terminated");
+    assert_eq!(
+        (&last["reason"], &last["exitCode"], &last["message"]),
+        (&json!("OOMKilled"), &json!(137), &json!("memory limit of 64 MiB reached"))
+    );
 }
