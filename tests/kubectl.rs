@@ -132,7 +132,7 @@ async fn prints_objects_in_every_form() -> anyhow::Result<()> {
     for (words, expected) in [
         ("get pod none", "Error from server (NotFound): pods \"none\" not found"),
         ("get ships", "the server doesn't have a resource type \"ships\""),
-        ("create configmap settings", "Error from server (AlreadyExists): configmaps \"settings\" already exists"),
+        ("create configmap settings", "configmaps \"settings\" already exists"),
         ("create namespace Bad_Name", "is invalid"),
     ] {
         k.refuses(words, expected).await?;

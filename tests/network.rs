@@ -54,7 +54,9 @@ async fn an_unbound_address_or_port_refuses() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_service_is_reached_by_its_cluster_ip_and_node_port() -> anyhow::Result<()> {
-    let up = Started::up().await?;
+    // The host can route a range of Services to one cluster only, and other tests run beside this one.
+    let services = format!("10.98.{}.0/24", std::process::id() % 250);
+    let up = Started::up_with(&["--service-cidr", &services]).await?;
     one_pod(&up).await?;
     let mut exposed = knarr_tests::service("web");
     exposed["metadata"]["name"] = "exposed".into();

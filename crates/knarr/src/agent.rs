@@ -14,7 +14,11 @@ use knarr_cluster::{
 use knarr_kinds::{Table, builtin};
 use knarr_machinery::{GroupResource, Key};
 use knarr_network::IngressConfig;
-use std::{net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _}, process::ExitCode, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _},
+    process::ExitCode,
+    sync::Arc,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub async fn run(options: AgentOptions) -> anyhow::Result<ExitCode> {
@@ -65,7 +69,11 @@ fn watched(node: &str) -> Vec<Source> {
         whole(EndpointSlice::resource(), "v1"),
         whole(NodeView::resource(), "v1"),
         whole(Ingress::resource(), "v1"),
-        Source { resource: GroupResource::new("coordination.k8s.io", "leases"), version: "v1".into(), part: Part::One(Key::new("kube-node-lease", node)) },
+        Source {
+            resource: GroupResource::new("coordination.k8s.io", "leases"),
+            version: "v1".into(),
+            part: Part::One(Key::new("kube-node-lease", node)),
+        },
     ]
 }
 

@@ -1,11 +1,19 @@
 //! The command line, as clap reads it and `--help` teaches it.
-use crate::{logging::LogFormat, options::{AgentOptions, ServerOptions, UpOptions}};
+use crate::{
+    logging::LogFormat,
+    options::{AgentOptions, ServerOptions, UpOptions},
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Kubernetes-compatible orchestrator in one binary whose pods are WebAssembly components.
 #[derive(Parser)]
-#[command(name = "knarr", version, about, after_help = "Start here:\n  knarr demo               a whole cluster with a Wasm web server, in seconds\n  knarr run hello.wasm     one component as a pod\n  knarr up                 a single-node cluster to stay")]
+#[command(
+    name = "knarr",
+    version,
+    about,
+    after_help = "Start here:\n  knarr demo               a whole cluster with a Wasm web server, in seconds\n  knarr run hello.wasm     one component as a pod\n  knarr up                 a single-node cluster to stay"
+)]
 pub struct Cli {
     /// How log lines are written to stderr.
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "KNARR_LOG_FORMAT")]

@@ -32,7 +32,9 @@ impl Api {
     pub async fn open(options: &ClientOptions) -> anyhow::Result<Self> {
         let file = find_kubeconfig(options.kubeconfig.clone())?;
         let kubeconfig = Kubeconfig::read_from(&file).with_context(|| format!("reading {}", file.display()))?;
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.with_context(|| file.display().to_string())?;
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .with_context(|| file.display().to_string())?;
         let namespace = options.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         Ok(Self { client: kube::Client::try_from(config)?, namespace })
     }
@@ -44,7 +46,14 @@ impl Api {
     }
 
     /// The same, for answers that go on.
-    pub async fn stream(&self, method: Method, path: &str, content_type: Option<&str>, accept: &str, body: Vec<u8>) -> anyhow::Result<kube::client::Body> {
+    pub async fn stream(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: Option<&str>,
+        accept: &str,
+        body: Vec<u8>,
+    ) -> anyhow::Result<kube::client::Body> {
         let mut request = Request::builder().method(method).uri(path).header(header::ACCEPT, accept);
         if let Some(content_type) = content_type {
             request = request.header(header::CONTENT_TYPE, content_type);

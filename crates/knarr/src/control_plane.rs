@@ -10,7 +10,10 @@ use knarr_server::ApiServer;
 use knarr_store::RedbStore;
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
-    os::{linux::net::SocketAddrExt as _, unix::net::{SocketAddr as UnixAddress, UnixListener}},
+    os::{
+        linux::net::SocketAddrExt as _,
+        unix::net::{SocketAddr as UnixAddress, UnixListener},
+    },
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -83,14 +86,16 @@ impl ControlPlane {
 }
 
 fn listen(wanted: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(wanted).with_context(|| format!("cannot listen on {wanted} for the API; choose another address with --listen"))?;
+    let listener = TcpListener::bind(wanted)
+        .with_context(|| format!("cannot listen on {wanted} for the API; choose another address with --listen"))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
 
 fn open_store(folder: &Path, data: &Path, kinds: &Table) -> anyhow::Result<Arc<RedbStore>> {
     std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-    let store = RedbStore::open(folder, knarr_server::keeps(kinds)).with_context(|| format!("opening the data folder {}", data.display()))?;
+    let store =
+        RedbStore::open(folder, knarr_server::keeps(kinds)).with_context(|| format!("opening the data folder {}", data.display()))?;
     Ok(Arc::new(store))
 }
 
@@ -146,7 +151,8 @@ fn free_cluster_cidr(data: &Path) -> anyhow::Result<Ipv4Net> {
     }
     let mut candidates = knarr_network::cluster_cidrs();
     loop {
-        let free = knarr_network::free_cidr(&candidates, &knarr_network::host_routes()?).context("no free range for pods; give one with --cluster-cidr")?;
+        let free = knarr_network::free_cidr(&candidates, &knarr_network::host_routes()?)
+            .context("no free range for pods; give one with --cluster-cidr")?;
         if let Some(reservation) = reserve(free)? {
             // Until its route is laid nothing else says that the range is taken: it is ours for the life of the process.
             Box::leak(Box::new(reservation));

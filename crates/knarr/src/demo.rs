@@ -10,7 +10,12 @@ use crate::{
 use anyhow::{Context as _, bail, ensure};
 use clap::Parser as _;
 use serde_json::Value;
-use std::{collections::BTreeSet, net::{Ipv4Addr, SocketAddr, TcpListener}, process::ExitCode, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    process::ExitCode,
+    time::Duration,
+};
 
 const GUEST_WAT: &str = include_str!("../../../examples/hello-wat/hello.wat");
 const GUEST_WIT: &str = include_str!("../../../examples/hello-wat/hello.wit");
@@ -128,7 +133,8 @@ async fn wait_for_replicas(api: &Api, progress: &mut Progress) -> anyhow::Result
 }
 
 fn ready_pods(list: &Value) -> usize {
-    let is_ready = |pod: &&Value| pod["status"]["conditions"].as_array().into_iter().flatten().any(|c| c["type"] == "Ready" && c["status"] == "True");
+    let is_ready =
+        |pod: &&Value| pod["status"]["conditions"].as_array().into_iter().flatten().any(|c| c["type"] == "Ready" && c["status"] == "True");
     list["items"].as_array().into_iter().flatten().filter(is_ready).count()
 }
 
@@ -155,9 +161,16 @@ async fn fetch(url: &str, progress: &mut Progress) -> anyhow::Result<Vec<String>
 async fn pods(api: &Api) -> anyhow::Result<String> {
     let answer = api.send(http::Method::GET, "/api/v1/namespaces/default/pods", None, TABLE, vec![]).await?;
     let answer: Value = serde_json::from_slice(&answer)?;
-    let shown: Vec<_> = answer["columnDefinitions"].as_array().into_iter().flatten().enumerate().filter(|(_, c)| c["priority"].as_i64().unwrap_or(0) == 0).collect();
+    let shown: Vec<_> = answer["columnDefinitions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .enumerate()
+        .filter(|(_, c)| c["priority"].as_i64().unwrap_or(0) == 0)
+        .collect();
     let header: Vec<_> = shown.iter().map(|(_, c)| c["name"].as_str().unwrap_or_default().to_uppercase()).collect();
     let cell = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
-    let rows: Vec<Vec<_>> = answer["rows"].as_array().into_iter().flatten().map(|row| shown.iter().map(|(i, _)| cell(&row["cells"][*i])).collect()).collect();
+    let rows: Vec<Vec<_>> =
+        answer["rows"].as_array().into_iter().flatten().map(|row| shown.iter().map(|(i, _)| cell(&row["cells"][*i])).collect()).collect();
     Ok(table::render(&header, &rows))
 }

@@ -1,8 +1,15 @@
 //! `push`, `pull`, `inspect` and `image`: Wasm files and the registries that hold them.
-use crate::{cli::{Form, ImageCommand, ImageOptions, InspectOptions, PullOptions, PushOptions}, client::table, paths};
+use crate::{
+    cli::{Form, ImageCommand, ImageOptions, InspectOptions, PullOptions, PushOptions},
+    client::table,
+    paths,
+};
 use anyhow::Context as _;
 use knarr_image::{Description, Images, describe};
-use std::{path::{Path, PathBuf}, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 pub async fn push(options: PushOptions) -> anyhow::Result<ExitCode> {
     let wasm = read(&options.file).await?;
@@ -30,7 +37,11 @@ fn file_for(reference: &str) -> PathBuf {
 
 pub async fn inspect(options: InspectOptions) -> anyhow::Result<ExitCode> {
     let file = Path::new(&options.what);
-    let wasm = if file.exists() { read(file).await? } else { knarr_image::fetch(&options.what).await.with_context(|| format!("{} is no file here", options.what))? };
+    let wasm = if file.exists() {
+        read(file).await?
+    } else {
+        knarr_image::fetch(&options.what).await.with_context(|| format!("{} is no file here", options.what))?
+    };
     let description = describe(&wasm).with_context(|| options.what.clone())?;
     match options.output {
         Form::Json => println!("{}", serde_json::to_string_pretty(&description)?),
@@ -48,7 +59,12 @@ fn in_words(d: &Description) -> String {
         World::Other => "library (a pod cannot run it)",
     };
     let form = format!("{:?}", d.form).to_lowercase();
-    let mut said = format!("Kind:     {form}, {world}\nWASI:     {}\nSize:     {} bytes\nDigest:   {}\n", d.wasi.as_deref().unwrap_or("none"), d.size_bytes, d.digest);
+    let mut said = format!(
+        "Kind:     {form}, {world}\nWASI:     {}\nSize:     {} bytes\nDigest:   {}\n",
+        d.wasi.as_deref().unwrap_or("none"),
+        d.size_bytes,
+        d.digest
+    );
     for (title, names) in [("Imports:", &d.imports), ("Exports:", &d.exports)] {
         let list = if names.is_empty() { "none".into() } else { names.join("\n          ") };
         said.push_str(&format!("{title:<10}{list}\n"));

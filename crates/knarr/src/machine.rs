@@ -9,7 +9,11 @@ pub struct Report {
 pub fn look() -> Report {
     let mut all = capabilities();
     let row = |name, available, consequence| Capability { name, available, consequence };
-    all.push(row("control groups", knarr_runtime_wasm::has_control_groups(), "one tenant's runner may take memory and processes that others need"));
+    all.push(row(
+        "control groups",
+        knarr_runtime_wasm::has_control_groups(),
+        "one tenant's runner may take memory and processes that others need",
+    ));
     all.push(row("landlock", knarr_runner::has_landlock(), "runners' files are kept apart by user and by WASI only"));
     all.push(row("seccomp", knarr_runner::has_seccomp(), "runners may make any system call that their user may"));
     Report { capabilities: all }

@@ -148,7 +148,8 @@ async fn open_runtime(start: &Start<'_>, data: &Path, network: &Arc<Network>) ->
 }
 
 fn kubelet(address: IpAddr, name: &str, client_ca_pem: String) -> anyhow::Result<Kubelet> {
-    let listener = TcpListener::bind((address, KUBELET_PORT)).or_else(|_| TcpListener::bind((address, 0))).context("binding the kubelet's port")?;
+    let listener =
+        TcpListener::bind((address, KUBELET_PORT)).or_else(|_| TcpListener::bind((address, 0))).context("binding the kubelet's port")?;
     let own = rcgen::generate_simple_self_signed([name.to_owned(), address.to_string()]).context("making the kubelet's certificate")?;
     Ok(Kubelet { listener, certificate_pem: own.cert.pem(), key_pem: own.signing_key.serialize_pem(), client_ca_pem })
 }

@@ -63,7 +63,7 @@ async fn here(to: &ClientOptions) -> Option<(Api, std::path::PathBuf)> {
     let kubeconfig = find_kubeconfig(to.kubeconfig.clone()).ok()?;
     let data = kubeconfig.parent().filter(|folder| paths::images(folder).is_dir())?.to_owned();
     let api = Api::open(&ClientOptions { kubeconfig: Some(kubeconfig), namespace: to.namespace.clone() }).await.ok()?;
-    api.get("/readyz?verbose=false").await.is_ok().then_some((api, data))
+    api.send(Method::GET, "/readyz", None, "*/*", vec![]).await.is_ok().then_some((api, data))
 }
 
 /// `target/Hello_World.wasm` becomes `hello-world`.
@@ -128,7 +128,15 @@ async fn wait<T>(api: &Api, path: &str, what: &str, done: impl Fn(Option<&Value>
 
 /// A waiting reason that no waiting heals.
 fn hopeless(pod: &Value) -> anyhow::Result<()> {
-    const REASONS: &[&str] = &["CompileError", "CompileTimeout", "ImportUnsatisfied", "ImageNotWasm", "ErrImageNeverPull", "InvalidImageName", "CrashLoopBackOff"];
+    const REASONS: &[&str] = &[
+        "CompileError",
+        "CompileTimeout",
+        "ImportUnsatisfied",
+        "ImageNotWasm",
+        "ErrImageNeverPull",
+        "InvalidImageName",
+        "CrashLoopBackOff",
+    ];
     let waiting = &pod["status"]["containerStatuses"][0]["state"]["waiting"];
     let reason = waiting["reason"].as_str().unwrap_or_default();
     if REASONS.contains(&reason) {

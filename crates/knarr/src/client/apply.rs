@@ -1,5 +1,8 @@
 //! `knarr apply -f`: creates what is missing, and merges what changed since it was last applied, as `kubectl apply` does on the client's side.
-use super::{Api, in_kubectls_words, is_not_found, manifest, resources::{Resource, Resources}};
+use super::{
+    Api, in_kubectls_words, is_not_found, manifest,
+    resources::{Resource, Resources},
+};
 use crate::cli::ApplyOptions;
 use anyhow::Context as _;
 use http::Method;
@@ -52,12 +55,14 @@ fn said_name(resource: &Resource, name: &str) -> String {
 }
 
 async fn patch(api: &Api, path: &str, live: &Value, wanted: &Value) -> anyhow::Result<&'static str> {
-    let last = live["metadata"]["annotations"][LAST_APPLIED].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(|| json!({}));
-    let patch = three_way(&last, wanted);
-    let answer = api.send(Method::PATCH, path, Some("application/merge-patch+json"), "application/json", patch.to_string().into()).await?;
-    let now: Value = serde_json::from_slice(&answer)?;
-    let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
-    Ok(if version(&now) == version(live) { "unchanged" } else { "configured" })
+    let last = live["metadata"]["annotations"][LAST_APPLIED]
+        .as_str()
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_else(|| json!({}));
+    let Some(patch) = three_way(&last, wanted, live) else { return Ok("unchanged") };
+    let body = patch.to_string().into();
+    api.send(Method::PATCH, path, Some("application/merge-patch+json"), "application/json", body).await?;
+    Ok("configured")
 }
 
 /// The manifest, with itself noted in an annotation for the next time.
@@ -70,14 +75,30 @@ fn with_last_applied(mut object: Value) -> Value {
     object
 }
 
-/// A merge patch that sets all that is wanted and clears what was applied last time and is not wanted any more.
-fn three_way(last: &Value, wanted: &Value) -> Value {
-    let (Some(last), Some(wanted)) = (last.as_object(), wanted.as_object()) else { return wanted.clone() };
-    let mut patch: Map<String, Value> = wanted.iter().map(|(key, value)| (key.clone(), last.get(key).map_or_else(|| value.clone(), |last| three_way(last, value)))).collect();
-    for key in last.keys().filter(|key| !wanted.contains_key(*key)) {
-        patch.insert(key.clone(), Value::Null);
+/// A merge patch that sets what is wanted and not so yet, and clears what was applied last time and is not wanted any more. None: nothing to do.
+fn three_way(last: &Value, wanted: &Value, live: &Value) -> Option<Value> {
+    let Some(fields) = wanted.as_object() else { return (!is_so(wanted, live)).then(|| wanted.clone()) };
+    let mut patch: Map<String, Value> = fields
+        .iter()
+        .filter_map(|(key, value)| Some((key.clone(), three_way(&last[key], value, live.get(key).unwrap_or(&Value::Null))?)))
+        .collect();
+    let gone =
+        last.as_object().into_iter().flatten().map(|(key, _)| key).filter(|key| !fields.contains_key(*key) && live.get(*key).is_some());
+    patch.extend(gone.map(|key| (key.clone(), Value::Null)));
+    (!patch.is_empty() || !live.is_object()).then_some(Value::Object(patch))
+}
+
+/// Is everything that is wanted there? The server adds fields of its own, to the elements of lists too.
+fn is_so(wanted: &Value, live: &Value) -> bool {
+    match (wanted, live) {
+        (Value::Object(wanted), Value::Object(live)) => {
+            wanted.iter().all(|(key, value)| live.get(key).is_some_and(|live| is_so(value, live)))
+        }
+        (Value::Array(wanted), Value::Array(live)) => {
+            wanted.len() == live.len() && wanted.iter().zip(live).all(|(wanted, live)| is_so(wanted, live))
+        }
+        _ => wanted == live,
     }
-    Value::Object(patch)
 }
 
 #[cfg(test)]
@@ -85,15 +106,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clears_only_what_it_had_set() {
-        let last = json!({"metadata": {"labels": {"a": "1", "b": "2"}}, "spec": {"replicas": 1}});
-        let wanted = json!({"metadata": {"labels": {"a": "3"}}, "data": [1]});
-        assert_eq!(three_way(&last, &wanted), json!({"metadata": {"labels": {"a": "3", "b": null}}, "data": [1], "spec": null}));
+    fn sends_only_what_is_not_so_yet() {
+        for (last, wanted, live, expected) in [
+            (
+                json!({"l": {"a": "1", "b": "2"}, "s": 1}),
+                json!({"l": {"a": "3"}}),
+                json!({"l": {"a": "1", "b": "2", "c": "9"}, "s": 1}),
+                json!({"l": {"a": "3", "b": null}, "s": null}),
+            ),
+            (json!({}), json!({"c": [{"n": "x"}]}), json!({"c": [{"n": "x", "default": true}]}), Value::Null),
+            (json!({}), json!({"c": [{"n": "x"}]}), json!({"c": [{"n": "y"}]}), json!({"c": [{"n": "x"}]})),
+            (json!({"gone": 1}), json!({"kept": 1}), json!({"kept": 1}), Value::Null),
+            (json!({}), json!({"new": {}}), json!({}), json!({"new": {}})),
+        ] {
+            assert_eq!(three_way(&last, &wanted, &live).unwrap_or_default(), expected, "{wanted}");
+        }
     }
 
     #[test]
     fn notes_the_manifest_without_the_note() {
         let once = with_last_applied(json!({"kind": "A", "metadata": {"name": "a"}}));
-        assert_eq!(with_last_applied(once.clone())["metadata"]["annotations"][LAST_APPLIED].as_str().unwrap().matches(LAST_APPLIED).count(), 0);
+        assert_eq!(
+            with_last_applied(once.clone())["metadata"]["annotations"][LAST_APPLIED].as_str().unwrap().matches(LAST_APPLIED).count(),
+            0
+        );
     }
 }

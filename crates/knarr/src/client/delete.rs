@@ -1,5 +1,8 @@
 //! `knarr delete`: by name, by label or by manifest; waits until it is gone.
-use super::{Api, in_kubectls_words, is_not_found, manifest, resources::{Resource, Resources}};
+use super::{
+    Api, in_kubectls_words, is_not_found, manifest,
+    resources::{Resource, Resources},
+};
 use crate::cli::DeleteOptions;
 use anyhow::bail;
 use http::Method;

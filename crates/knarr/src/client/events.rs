@@ -13,7 +13,9 @@ pub async fn run(options: EventsOptions) -> anyhow::Result<ExitCode> {
     if let Some(about) = &options.about {
         let resources = Resources::ask(&api).await.map_err(in_kubectls_words)?;
         let meant = resources.read_words(std::slice::from_ref(about))?;
-        let selectors = meant.iter().flat_map(|(resource, name)| [Some(format!("involvedObject.kind={}", resource.kind)), name.as_ref().map(|name| format!("involvedObject.name={name}"))]);
+        let selectors = meant.iter().flat_map(|(resource, name)| {
+            [Some(format!("involvedObject.kind={}", resource.kind)), name.as_ref().map(|name| format!("involvedObject.name={name}"))]
+        });
         path = format!("{path}?fieldSelector={}", selectors.flatten().collect::<Vec<_>>().join(","));
     }
     let list = api.get(&path).await.map_err(in_kubectls_words)?;

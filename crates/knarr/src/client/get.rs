@@ -1,5 +1,9 @@
 //! `knarr get`: the server's own tables, printed as kubectl prints them.
-use super::{Api, TABLE, in_kubectls_words, resources::{Resource, Resources}, table};
+use super::{
+    Api, TABLE, in_kubectls_words,
+    resources::{Resource, Resources},
+    table,
+};
 use crate::cli::{GetOptions, Output};
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
@@ -46,7 +50,11 @@ async fn objects(api: &Api, meant: &Meant<'_>, options: &GetOptions) -> anyhow::
         }
     }
     let one = matches!(meant, [(_, Some(_))]);
-    let said = if one { items.remove(0) } else { json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": items}) };
+    let said = if one {
+        items.remove(0)
+    } else {
+        json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": items})
+    };
     match options.output {
         Some(Output::Yaml) => print!("{}", serde_saphyr::to_string(&said).context("an object as YAML")?),
         _ => println!("{}", serde_json::to_string_pretty(&said)?),
@@ -124,7 +132,10 @@ impl Printed {
         let names_only = options.output == Some(Output::Name);
         let with_namespace = options.all_namespaces && resource.namespaced;
         let columns = answers.first().map(|a| columns(a, wide)).unwrap_or_default();
-        let header = std::iter::once("NAMESPACE".to_owned()).filter(|_| with_namespace).chain(columns.iter().map(|(_, name)| name.clone())).collect();
+        let header = std::iter::once("NAMESPACE".to_owned())
+            .filter(|_| with_namespace)
+            .chain(columns.iter().map(|(_, name)| name.clone()))
+            .collect();
         let rows = answers
             .iter()
             .flat_map(|answer| answer["rows"].as_array().into_iter().flatten())
@@ -155,7 +166,9 @@ impl Printed {
 /// Index and heading of the columns to show.
 fn columns(answer: &Value, wide: bool) -> Vec<(usize, String)> {
     let all = answer["columnDefinitions"].as_array().into_iter().flatten().enumerate();
-    all.filter(|(_, c)| wide || c["priority"].as_i64().unwrap_or(0) == 0).map(|(i, c)| (i, c["name"].as_str().unwrap_or_default().to_uppercase())).collect()
+    all.filter(|(_, c)| wide || c["priority"].as_i64().unwrap_or(0) == 0)
+        .map(|(i, c)| (i, c["name"].as_str().unwrap_or_default().to_uppercase()))
+        .collect()
 }
 
 fn cell(value: &Value) -> String {

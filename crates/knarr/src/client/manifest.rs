@@ -1,7 +1,10 @@
 //! Manifests: YAML or JSON files, several documents each, Lists taken apart.
 use anyhow::{Context as _, bail};
 use serde_json::Value;
-use std::{io::Read as _, path::{Path, PathBuf}};
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 /// Everything that these files describe, in order. A folder means its .yaml, .yml and .json files; `-` is standard input.
 pub fn read(files: &[PathBuf]) -> anyhow::Result<Vec<Value>> {
@@ -58,7 +61,11 @@ mod tests {
 
     #[test]
     fn takes_documents_and_lists_apart() {
-        let names = |text: &str| parse(text).map(|all| all.iter().map(|o| o["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")).unwrap_or_else(|e| e.to_string());
+        let names = |text: &str| {
+            parse(text)
+                .map(|all| all.iter().map(|o| o["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" "))
+                .unwrap_or_else(|e| e.to_string())
+        };
         assert_eq!(names("apiVersion: v1\nkind: A\n---\napiVersion: v1\nkind: B\n"), "A B");
         assert_eq!(names("---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: C}\n"), "C");
         assert_eq!(names("kind: A\n"), r#"Object 'apiVersion' is missing in '{"kind":"A"}'"#);

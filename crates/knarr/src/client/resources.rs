@@ -20,7 +20,8 @@ pub struct Resource {
 impl Resource {
     /// The path of the collection, or of one object in it.
     pub fn path(&self, namespace: Option<&str>, name: Option<&str>) -> String {
-        let mut path = if self.group.is_empty() { format!("/api/{}", self.version) } else { format!("/apis/{}/{}", self.group, self.version) };
+        let mut path =
+            if self.group.is_empty() { format!("/api/{}", self.version) } else { format!("/apis/{}/{}", self.group, self.version) };
         if let Some(namespace) = namespace.filter(|_| self.namespaced) {
             path += &format!("/namespaces/{namespace}");
         }
@@ -132,8 +133,11 @@ mod tests {
 
     fn served() -> Resources {
         let resource = |plural: &str, kind: &str, short: &str| json!({"resource": plural, "singularResource": kind.to_lowercase(), "responseKind": {"kind": kind}, "scope": "Namespaced", "shortNames": [short], "categories": ["all"]});
-        let group = |name: &str, resources: Value| json!({"metadata": {"name": name}, "versions": [{"version": "v1", "resources": resources}]});
-        Resources(read(&json!({"items": [group("", json!([resource("pods", "Pod", "po")])), group("apps", json!([resource("deployments", "Deployment", "deploy")]))]})))
+        let group =
+            |name: &str, resources: Value| json!({"metadata": {"name": name}, "versions": [{"version": "v1", "resources": resources}]});
+        Resources(read(
+            &json!({"items": [group("", json!([resource("pods", "Pod", "po")])), group("apps", json!([resource("deployments", "Deployment", "deploy")]))]}),
+        ))
     }
 
     fn meant(words: &str) -> String {

@@ -14,7 +14,11 @@ pub fn widths(header: &[String], rows: &[Vec<String>]) -> Vec<usize> {
     let columns = header.len().max(rows.iter().map(Vec::len).max().unwrap_or(0));
     (0..columns)
         .map(|i| {
-            let longest = std::iter::once(header).chain(rows.iter().map(Vec::as_slice)).filter_map(|row| row.get(i)).map(|cell| cell.chars().count()).max();
+            let longest = std::iter::once(header)
+                .chain(rows.iter().map(Vec::as_slice))
+                .filter_map(|row| row.get(i))
+                .map(|cell| cell.chars().count())
+                .max();
             (longest.unwrap_or(0) + GAP).max(LEAST_WIDTH)
         })
         .collect()
