@@ -26,7 +26,11 @@ pub fn capabilities() -> Vec<Capability> {
             "pod addresses come from 127.64.0.0/10, and cluster IPs answer only to pods that call by http",
         ),
         row("lasting network namespaces", namespaces && may_write("/run"), "the pods' network is made again when the agent starts again"),
-        row("packet forwarding", forwards() || namespaces && may_write("/proc/sys/net/ipv4/ip_forward"), "pods of other nodes are not reachable"),
+        row(
+            "packet forwarding",
+            forwards() || namespaces && may_write("/proc/sys/net/ipv4/ip_forward"),
+            "pods of other nodes are not reachable",
+        ),
         row("ports below 1024", low_ports(), "the Ingress needs ports from 1024 up"),
     ]
 }

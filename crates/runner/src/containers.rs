@@ -20,8 +20,8 @@ use std::{
     sync::{Arc, Mutex, RwLock, Weak},
     time::Duration,
 };
-use tokio_util::sync::CancellationToken;
 use tokio::{runtime::Handle, sync::Notify};
+use tokio_util::sync::CancellationToken;
 use wasmtime::Engine;
 
 /// Containers in one runner: more would not fit the descriptors that a process may have.

@@ -1,5 +1,9 @@
 //! Starting a runner: its control socket is bound here and given as its stdin, so it can be called before it is ready.
-use crate::{Config, Isolation, cgroup::{self, Cgroups}, users::Users};
+use crate::{
+    Config, Isolation,
+    cgroup::{self, Cgroups},
+    users::Users,
+};
 use knarr_runtime::Error;
 use rustix::fs::{Mode, OFlags};
 use std::{
