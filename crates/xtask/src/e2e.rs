@@ -27,7 +27,7 @@ pub fn run() -> anyhow::Result<()> {
                 found.push((kubectl.variable, path));
             }
             None => missing.push(format!(
-                "kubectl ({0}): build it with\n    (cd tests/kubectl/{0} && CGO_ENABLED=0 GOTOOLCHAIN=local go build -o ../../../target/kubectl/{0} .)\n  or set {1} to one",
+                "kubectl ({0}): build it as .ci/run does, from the published Go module in tests/kubectl/{0}, or set {1} to one",
                 kubectl.source, kubectl.variable
             )),
         }
