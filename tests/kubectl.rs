@@ -1,6 +1,6 @@
 //! Real kubectl against the real binary: `cargo xtask e2e` finds it, names it in KNARR_KUBECTL and runs this with the oldest and the newest.
 use anyhow::{Context as _, ensure};
-use knarr_tests::{Guest, Started, eventually, hello};
+use knarr_tests::{Guest, Started, eventually, hello, holds};
 use std::{path::PathBuf, process::Stdio, time::Duration};
 use tokio::{io::AsyncReadExt as _, process::Command};
 
@@ -93,7 +93,7 @@ async fn applies_scales_and_rolls_out() -> anyhow::Result<()> {
     k.says("describe service hello", &["Endpoints:", "8080"]).await?;
     k.says("describe ingress hello", &["hello:80"]).await?;
     k.says(&format!("delete -f {file}"), &["deployment.apps \"hello\" deleted"]).await?;
-    eventually("no pods", async || Ok(ensure!(k.run("get pods").await?.1.contains("No resources found in default namespace.")))).await
+    eventually("no pods", async || holds(k.run("get pods").await?.1.contains("No resources found in default namespace."))).await
 }
 
 #[tokio::test]

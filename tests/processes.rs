@@ -1,7 +1,7 @@
 //! Who runs guests: a process a namespace, with a uid of its own, that lives and dies by itself.
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::Pod;
-use knarr_tests::{Process, Started, address, children, eventually, hello, http_get, restarts, runners};
+use knarr_tests::{Process, Started, address, children, eventually, hello, holds, http_get, restarts, runners};
 use kube::api::ListParams;
 
 async fn two_namespaces() -> anyhow::Result<(Started, Vec<Process>)> {
@@ -54,7 +54,7 @@ async fn a_killed_runner_restarts_only_its_own_pods() -> anyhow::Result<()> {
     let name = pod.metadata.name.context("a name")?;
     let again = up.pod_when("red", &name, "a restart", |pod| restarts(pod) == 1 && knarr_tests::is_ready(pod)).await?;
     ensure!(restarts(&again) == 1);
-    eventually("the restarted pod's answer", async || Ok(ensure!(http_get(&red).await?.0 == 200))).await?;
+    eventually("the restarted pod's answer", async || holds(http_get(&red).await?.0 == 200)).await?;
     let untouched = up.ready("blue", "web", 1).await?;
     ensure!(restarts(&untouched[0]) == 0);
     Ok(())

@@ -4,7 +4,7 @@ use k8s_openapi::api::{
     core::v1::{ConfigMap, Pod},
     networking::v1::Ingress,
 };
-use knarr_tests::{Node, Started, eventually, hello, http_get, ingress, restarts};
+use knarr_tests::{Node, Started, eventually, hello, holds, http_get, ingress, restarts};
 use kube::api::{DeleteParams, ListParams};
 use std::collections::BTreeSet;
 
@@ -33,7 +33,7 @@ async fn a_deleted_pod_is_replaced_and_no_request_fails_meanwhile() -> anyhow::R
     let pods = up.serve("default", "web", &image, 2).await?;
     let _: Ingress = up.create("default", ingress("web")).await?;
     let url = up.ingress("/");
-    eventually("the first answer", async || Ok(ensure!(http_get(&url).await?.0 == 200))).await?;
+    eventually("the first answer", async || holds(http_get(&url).await?.0 == 200)).await?;
     let api = up.namespaced::<Pod>("default").await?;
     api.delete(pods[0].metadata.name.as_deref().context("a name")?, &DeleteParams::default()).await?;
     for _ in 0..200 {
@@ -106,7 +106,7 @@ async fn two_clusters_on_one_machine_do_not_disturb_each_other() -> anyhow::Resu
         let _: Ingress = up.create("default", ingress("web")).await?;
     }
     for up in [&one, &two] {
-        eventually("an answer", async || Ok(ensure!(http_get(&up.ingress("/")).await?.0 == 200))).await?;
+        eventually("an answer", async || holds(http_get(&up.ingress("/")).await?.0 == 200)).await?;
     }
     drop(one);
     ensure!(http_get(&two.ingress("/")).await?.0 == 200, "the other one's end was felt");

@@ -1,7 +1,7 @@
 //! What a user is told when something is wrong.
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::{Event, Pod};
-use knarr_tests::{Guest, Started, ended, eventually, once, text, waiting};
+use knarr_tests::{Guest, Started, ended, eventually, holds, once, text, waiting};
 use kube::api::ListParams;
 use serde_json::json;
 
@@ -90,7 +90,7 @@ async fn a_crash_backs_off_and_a_finished_command_is_not_restarted() -> anyhow::
     let pod = up.pod_when("default", "traps", "CrashLoopBackOff", |pod| waiting(pod) == "CrashLoopBackOff").await?;
     let (code, _, message) = ended(&pod).context("lastState")?;
     ensure!(code == 134 && message.contains("unreachable"), "{code} {message}");
-    eventually("a BackOff event", async || Ok(ensure!(events_of(&up, "traps").await?.iter().any(|e| e.starts_with("BackOff"))))).await
+    eventually("a BackOff event", async || holds(events_of(&up, "traps").await?.iter().any(|e| e.starts_with("BackOff")))).await
 }
 
 #[tokio::test]

@@ -7,5 +7,5 @@ mod workloads;
 
 pub use guests::{Guest, hello, text};
 pub use processes::{Process, children, runners};
-pub use started::{Node, Started, binary, client, eventually, free_port, http_get};
+pub use started::{Node, Started, binary, client, eventually, free_port, holds, http_get};
 pub use workloads::{address, deployment, ended, ingress, is_ready, once, restarts, service, waiting};

@@ -31,8 +31,8 @@ pub async fn load(address: SocketAddr, host: &str, path: &str, connections: usiz
     let seconds = began.elapsed().as_secs_f64();
     took_us.sort_unstable();
     ensure!(!took_us.is_empty(), "no request was answered");
-    let at = |share: f64| f64::from(took_us[((took_us.len() - 1) as f64 * share) as usize]) / 10.0;
-    Ok(Load { requests_per_s: took_us.len() as f64 / seconds, p50_us: at(0.5), p99_us: at(0.99) })
+    let at = |percent: usize| f64::from(took_us[(took_us.len() - 1) * percent / 100]) / 10.0;
+    Ok(Load { requests_per_s: took_us.len() as f64 / seconds, p50_us: at(50), p99_us: at(99) })
 }
 
 /// Tenths of microseconds of each request.

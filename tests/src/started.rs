@@ -26,6 +26,11 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> anyhow::Re
     }
 }
 
+/// A condition as something that can be waited for.
+pub fn holds(condition: bool) -> anyhow::Result<()> {
+    if condition { Ok(()) } else { bail!("it does not hold yet") }
+}
+
 /// A port that was free a moment ago.
 pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("loopback has free ports").port()
@@ -52,6 +57,8 @@ pub fn binary() -> PathBuf {
 #[derive(Debug, Clone)]
 pub struct Node {
     pub data: PathBuf,
+    /// Where the API listens.
+    pub host: String,
     pub api: u16,
     pub http: u16,
     pub https: u16,
@@ -60,7 +67,14 @@ pub struct Node {
 
 impl Node {
     pub fn new(data: &Path) -> Self {
-        Self { data: data.to_owned(), api: free_port(), http: free_port(), https: free_port(), registry: free_port() }
+        Self {
+            data: data.to_owned(),
+            host: "127.0.0.1".into(),
+            api: free_port(),
+            http: free_port(),
+            https: free_port(),
+            registry: free_port(),
+        }
     }
 
     pub fn kubeconfig(&self) -> PathBuf {
@@ -70,7 +84,7 @@ impl Node {
     /// The command line of `up`, for this folder and these ports.
     pub fn up(&self) -> Command {
         let mut command = Command::new(binary());
-        command.args(["up", "--node-name", "one", "--listen", &format!("127.0.0.1:{}", self.api)]);
+        command.args(["up", "--node-name", "one", "--listen", &format!("{}:{}", self.host, self.api)]);
         command.args([
             "--http-port",
             &self.http.to_string(),
@@ -98,9 +112,15 @@ impl Started {
     }
 
     pub async fn up_with(arguments: &[&str]) -> anyhow::Result<Self> {
+        Self::up_on("127.0.0.1", arguments).await
+    }
+
+    /// The same, with the API on an address that other machines reach.
+    pub async fn up_on(host: &str, arguments: &[&str]) -> anyhow::Result<Self> {
         drop(rustls::crypto::ring::default_provider().install_default());
         let folder = tempfile::Builder::new().prefix("knarr-test-").tempdir()?;
-        let node = Node::new(folder.path());
+        let mut node = Node::new(folder.path());
+        host.clone_into(&mut node.host);
         let mut started = Self::again(node, arguments).await?;
         started.folder = Some(folder);
         Ok(started)

@@ -85,7 +85,7 @@ impl Pull<'_> {
         }
         let (wasm_digest, size_bytes) = match layout {
             Layout::Wasm(layer) => (self.blob(&layer).await?, layer.size),
-            Layout::Container { config, layers } => self.from_container(&config, &layers).await?,
+            Layout::Container { config, layers } => self.wasm_in_container(&config, &layers).await?,
             Layout::Index(_) => return Err(self.not_wasm("an index of indexes".into())),
         };
         Ok(Fetched { manifest_digest, wasm_digest, size_bytes })
@@ -124,7 +124,7 @@ impl Pull<'_> {
     }
 
     /// The `.wasm` that a container image's entrypoint names, out of the last layer that has it.
-    async fn from_container(&self, config: &Descriptor, layers: &[Descriptor]) -> Result<(String, u64), PullError> {
+    async fn wasm_in_container(&self, config: &Descriptor, layers: &[Descriptor]) -> Result<(String, u64), PullError> {
         let config = self.blob(config).await?;
         let config = self.read(&config).await?;
         let program = layout::entrypoint(&config).map_err(|found| self.not_wasm(found))?;

@@ -21,7 +21,7 @@ pub fn look() -> Report {
 
 impl Report {
     pub fn lines(&self) -> Vec<String> {
-        let there: Vec<_> = self.capabilities.iter().filter(|c| c.available).map(|c| c.name.as_ref()).collect();
+        let there: Vec<_> = self.capabilities.iter().filter(|c| c.available).map(|c| c.name).collect();
         let mut lines = vec![format!("machine: {}", if there.is_empty() { "nothing special".into() } else { there.join(", ") })];
         lines.extend(self.capabilities.iter().filter(|c| !c.available).map(|c| format!("without {}: {}", c.name, c.consequence)));
         lines

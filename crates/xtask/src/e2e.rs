@@ -32,6 +32,9 @@ pub fn run() -> anyhow::Result<()> {
             )),
         }
     }
+    if !is_there("ip", &["-V"]) {
+        missing.push("the ip command, for a second machine's network: apt-get install iproute2".into());
+    }
     if !missing.is_empty() {
         bail!("real components are missing:\n  {}", missing.join("\n  "));
     }
@@ -44,7 +47,7 @@ pub fn run() -> anyhow::Result<()> {
             bail!("the kubectl tests failed with {variable}={}", path.display());
         }
     }
-    Ok(())
+    step("cargo", &["test", "--workspace", "--features", "knarr-tests/e2e", "--test", "nodes"])
 }
 
 fn find(kubectl: &Kubectl) -> Option<PathBuf> {

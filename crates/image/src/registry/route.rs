@@ -13,6 +13,9 @@ pub(super) enum Route {
     Manifest { name: String, reference: String },
 }
 
+/// Makes a route of a repository's name and the path's last word.
+type Make = fn(String, String) -> Route;
+
 /// The specification's bound on repository names.
 const MAX_NAME_BYTES: usize = 255;
 /// The specification's bound on tags.
@@ -23,7 +26,7 @@ impl Route {
         let unknown = || Refusal::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN", format!("no such path: {path}"));
         let rest = path.strip_prefix("/v2").ok_or_else(unknown)?.trim_start_matches('/');
         let parts: Vec<&str> = rest.split('/').collect();
-        let (name, route): (&[&str], fn(String, String) -> Self) = match &parts[..] {
+        let (name, route): (&[&str], Make) = match &parts[..] {
             [""] => return Ok(Self::Root),
             ["_catalog"] => return Ok(Self::Catalog),
             [name @ .., "tags", "list"] => (name, |name, _| Self::Tags(name)),

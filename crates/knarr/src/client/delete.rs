@@ -76,12 +76,15 @@ async fn delete(api: &Api, one: &Doomed<'_>, options: &DeleteOptions) -> anyhow:
     let place = if one.resource.namespaced { format!(" from {} namespace", one.namespace) } else { String::new() };
     let kind = one.resource.named("");
     println!("{} {:?} deleted{place}", kind.trim_end_matches('/'), one.name);
-    while !options.no_wait {
-        match api.get(&path).await {
+    if options.no_wait { Ok(()) } else { wait_until_gone(api, &path, &before).await }
+}
+
+async fn wait_until_gone(api: &Api, path: &str, before: &Value) -> anyhow::Result<()> {
+    loop {
+        match api.get(path).await {
             Ok(now) if now["metadata"]["uid"] == before["metadata"]["uid"] => tokio::time::sleep(LOOK_EVERY).await,
             Err(error) if !is_not_found(&error) => return Err(error),
-            _ => break,
+            _ => return Ok(()),
         }
     }
-    Ok(())
 }

@@ -64,7 +64,7 @@ impl Resources {
         if let Some(one) = self.0.iter().find(is_meant) {
             return Ok(vec![one]);
         }
-        let category: Vec<_> = self.0.iter().filter(|r| r.categories.iter().any(|c| *c == lower)).collect();
+        let category: Vec<_> = self.0.iter().filter(|r| r.categories.contains(&lower)).collect();
         if category.is_empty() {
             bail!("the server doesn't have a resource type {word:?}");
         }
