@@ -8,12 +8,16 @@ use crate::{
     Strategy,
     field::{self, Wrong, fill, text},
 };
+use ipnet::Ipv4Net;
 use k8s_openapi::{
     api::core::v1::{ClientIPConfig, LoadBalancerStatus, Service, ServicePort, ServiceSpec, ServiceStatus, SessionAffinityConfig},
     apimachinery::pkg::util::intstr::IntOrString,
 };
 use knarr_machinery::{FieldError, names};
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr},
+};
 
 const AFFINITY_SECONDS: i32 = 10_800;
 const AFFINITY_SECONDS_MAX: i32 = 86_400;
@@ -217,6 +221,13 @@ fn check_external_ip(ip: &str, path: &str, wrong: &mut Wrong) {
     }
 }
 
+/// Pods live here where a node may not make a network namespace: the one part of the loopback range that endpoints may name.
+const LOOPBACK_PODS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 64, 0, 0), 10);
+
+fn is_pod_on_loopback(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(v4) if LOOPBACK_PODS.contains(&v4))
+}
+
 /// An address that other machines can mean.
 pub(crate) fn check_reachable(ip: &str, path: &str, wrong: &mut Wrong) {
     let Ok(address) = ip.parse::<IpAddr>() else { return };
@@ -226,7 +237,7 @@ pub(crate) fn check_reachable(ip: &str, path: &str, wrong: &mut Wrong) {
     };
     for (is, detail) in [
         (address.is_unspecified(), format!("may not be unspecified ({ip})")),
-        (address.is_loopback(), "may not be in the loopback range (127.0.0.0/8, ::1/128)".into()),
+        (address.is_loopback() && !is_pod_on_loopback(address), "may not be in the loopback range (127.0.0.0/8, ::1/128)".into()),
         (link_local, "may not be in the link-local range (169.254.0.0/16, fe80::/10)".into()),
         (link_multicast, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)".into()),
     ] {

@@ -29,6 +29,7 @@ pub async fn run(options: AgentOptions) -> anyhow::Result<ExitCode> {
     let name = crate::node::name(&options.node)?;
     let access = Access::Token { url: options.server.clone(), ca_der: ca_der.clone(), token: format!("{}:{name}", token.secret) };
     let client = access.client().await?;
+    admitted(&client, &options.server).await?;
     let (shelf, kinds) = (Shelf::remote(), Table::new(builtin()));
     for source in watched(&name) {
         tasks.spawn(feed(client.clone(), Arc::clone(&shelf), source, stop.clone()));
@@ -58,6 +59,18 @@ pub async fn run(options: AgentOptions) -> anyhow::Result<ExitCode> {
     tasks.close();
     tasks.wait().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A secret that the server does not know will not get better by waiting.
+async fn admitted(client: &kube::Client, server: &str) -> anyhow::Result<()> {
+    let request = http::Request::get("/version").body(Vec::new())?;
+    match client.request_text(request).await {
+        Err(kube::Error::Api(status)) if status.code == 401 => {
+            anyhow::bail!("{server} does not accept this token: see <data-dir>/server/node-token there")
+        }
+        // A server that is away comes back; the feeds wait for it.
+        _ => Ok(()),
+    }
 }
 
 /// What a node's shelf holds: its own pods, and what routing needs. ConfigMaps and Secrets come one by one, as pods name them.

@@ -12,7 +12,10 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     os::{
         linux::net::SocketAddrExt as _,
-        unix::net::{SocketAddr as UnixAddress, UnixListener},
+        unix::{
+            fs::PermissionsExt as _,
+            net::{SocketAddr as UnixAddress, UnixListener},
+        },
     },
     path::{Path, PathBuf},
     process::ExitCode,
@@ -93,7 +96,9 @@ fn listen(wanted: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 fn open_store(folder: &Path, data: &Path, kinds: &Table) -> anyhow::Result<Arc<RedbStore>> {
-    std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    // Everything of the cluster lies in it, Secrets too: for its owner only.
+    let made = std::fs::create_dir_all(folder).and_then(|()| std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)));
+    made.with_context(|| format!("making {}", folder.display()))?;
     let store =
         RedbStore::open(folder, knarr_server::keeps(kinds)).with_context(|| format!("opening the data folder {}", data.display()))?;
     Ok(Arc::new(store))

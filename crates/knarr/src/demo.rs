@@ -5,7 +5,7 @@ use crate::{
     machine,
     options::UpOptions,
     progress::{Progress, milliseconds},
-    up::Up,
+    up::{Up, until_told},
 };
 use anyhow::{Context as _, bail, ensure};
 use clap::Parser as _;
@@ -48,7 +48,7 @@ pub async fn run(options: DemoOptions) -> anyhow::Result<ExitCode> {
     }
     if !options.once {
         println!("\nCtrl-C ends the demo and removes everything.");
-        tokio::signal::ctrl_c().await.context("waiting for Ctrl-C")?;
+        until_told().await?;
         println!("\nending");
     }
     up.stop(true).await;
@@ -109,7 +109,11 @@ async fn show(up: &Up, progress: &mut Progress) -> anyhow::Result<()> {
         println!("  $ curl {url}\n  {}", answer.trim_end());
     }
     println!("\n{}", pods(&api).await?);
-    println!("Answers after {}. Go on with:\n\n  export KUBECONFIG={}", milliseconds(first_after), up.kubeconfig.display());
+    println!(
+        "Answers after {}. While the demo runs, go on with:\n\n  export KUBECONFIG={}",
+        milliseconds(first_after),
+        up.kubeconfig.display()
+    );
     Ok(())
 }
 

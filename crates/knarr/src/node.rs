@@ -102,6 +102,8 @@ impl Node {
 
 pub fn name(options: &NodeOptions) -> anyhow::Result<String> {
     if let Some(name) = &options.node_name {
+        let problems = knarr_machinery::names::is_dns_subdomain(name);
+        anyhow::ensure!(problems.is_empty(), "--node-name {name:?}: {}", problems.join("; "));
         return Ok(name.clone());
     }
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").context("asking for the host's name; give --node-name")?;

@@ -5,7 +5,7 @@ use crate::{
     demo::choose_ports,
     options::UpOptions,
     paths,
-    up::Up,
+    up::{Up, until_told},
 };
 use anyhow::{Context as _, bail};
 use http::Method;
@@ -35,7 +35,7 @@ pub async fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
             let ended = on(&Api::open(&to).await?, folder.path(), wasm, &name, &options).await;
             if matches!(ended, Ok(Outcome::Serves)) {
                 eprintln!("Ctrl-C ends it");
-                tokio::signal::ctrl_c().await?;
+                until_told().await?;
             }
             up.stop(true).await;
             ended.map(Outcome::code)

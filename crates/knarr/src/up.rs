@@ -59,6 +59,7 @@ impl Up {
     /// Starts everything and waits until the node is Ready.
     pub async fn start(options: &UpOptions) -> anyhow::Result<Self> {
         let data = paths::data_dir(options.server.data_dir.clone())?;
+        crate::node::name(&options.node)?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         match Self::start_parts(options, &data, &tasks, &stop).await {
             Ok(up) => Ok(up),

@@ -31,7 +31,8 @@ fn write_files(folder: &Path, files: &[File]) -> io::Result<()> {
     if let Some(bad) = files.iter().find(|file| !is_plain(&file.path)) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("invalid path {:?}", bad.path)));
     }
-    let current = fs::read_link(folder.join(DATA)).ok();
+    // The guests' user may have written here: only a link to a version of ours is followed.
+    let current = fs::read_link(folder.join(DATA)).ok().filter(|link| is_version(link));
     if let Some(current) = &current
         && holds(&folder.join(current), files)
     {
@@ -54,6 +55,12 @@ fn write_files(folder: &Path, files: &[File]) -> io::Result<()> {
 fn make_folder(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
+}
+
+/// `..7`: a name that [`next_name`] gives, and no way out of the folder.
+fn is_version(link: &Path) -> bool {
+    let count = link.to_str().and_then(|name| name.strip_prefix(".."));
+    count.is_some_and(|count| !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Versions are counted, so that a new one never has the name of the one in use.
