@@ -19,6 +19,11 @@ pub fn look() -> Report {
     Report { capabilities: all }
 }
 
+/// Whether pods get a network namespace here.
+pub fn has_network_namespaces() -> bool {
+    capabilities().iter().any(|c| c.name == "network namespaces" && c.available)
+}
+
 impl Report {
     pub fn lines(&self) -> Vec<String> {
         let there: Vec<_> = self.capabilities.iter().filter(|c| c.available).map(|c| c.name).collect();

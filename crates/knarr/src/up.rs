@@ -74,7 +74,10 @@ impl Up {
         let plane = ControlPlane::start(&options.server, data, tasks, stop).await?;
         let registry = start_registry(options.registry_port, data, tasks, stop).await?;
         let address = options.node.node_ip.unwrap_or_else(|| node_address(plane.address));
-        let on = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        // Pods on loopback addresses listen on ports of their own choice, which an Ingress on every address would block.
+        let shares_loopback = options.node.loopback_network || !crate::machine::has_network_namespaces();
+        let host = if shares_loopback { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+        let on = |port| SocketAddr::from((host, port));
         let ingress = IngressConfig { http: Some(on(options.http_port)), https: Some(on(options.https_port)), address };
         let node = Node::start(
             Start {
