@@ -74,7 +74,10 @@ async fn runners_serve_on_while_the_agent_is_gone_and_are_adopted() -> anyhow::R
     ensure!(restarts(&pods[0]) == 0, "adopted, not restarted");
     ensure!(http_get(&red).await?.0 == 200);
     ensure!(runners(&again.node.data) == before, "the same processes");
-    std::fs::remove_dir_all(again.node.data.clone()).ok();
+    // It stops its runners first: they are found by what lies in the folder.
+    let data = again.node.data.clone();
+    drop(again);
+    std::fs::remove_dir_all(data).ok();
     Ok(())
 }
 

@@ -63,7 +63,10 @@ async fn what_was_acknowledged_is_there_after_a_crash_and_pods_serve_on() -> any
     let uids = |pods: &[Pod]| pods.iter().filter_map(|pod| pod.metadata.uid.clone()).collect::<BTreeSet<_>>();
     ensure!(uids(&before) == uids(&after), "pods were replaced");
     ensure!(after.iter().all(|pod| restarts(pod) == 0), "runners outlive the agent, so nothing restarts");
-    std::fs::remove_dir_all(again.node.data.clone()).ok();
+    // It stops its runners first: they are found by what lies in the folder.
+    let data = again.node.data.clone();
+    drop(again);
+    std::fs::remove_dir_all(data).ok();
     Ok(())
 }
 
