@@ -34,13 +34,13 @@ pub fn anonymous() -> Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::JoinToken;
+    use knarr_cluster::remote::JoinToken;
 
     #[test]
     fn a_node_names_itself_and_shows_the_secret() {
         let dir = tempfile::tempdir().unwrap();
         let pki = Pki::open_or_create(dir.path(), &[]).unwrap();
-        let token = JoinToken::parse(&pki.join_token().to_string()).unwrap();
+        let token = pki.join_token().to_string().parse::<JoinToken>().unwrap();
         let who = by_bearer(&pki, &token.bearer("node-1")).unwrap();
         assert_eq!((who.user.as_str(), who.groups[0].as_str()), ("system:node:node-1", "system:nodes"));
         for wrong in ["", "x", "x:node-1", &token.bearer(""), &token.bearer("Node_1"), &token.secret] {

@@ -14,10 +14,4 @@ pub enum Error {
     /// X.509 has room for more, the library that makes ours has not.
     #[error("a client certificate names at most one group, not {0}")]
     Groups(usize),
-    #[error("a join token looks like knarr1.<hash of the CA>.<secret>")]
-    JoinToken,
-    #[error("the server at {server} does not belong to the cluster of this join token")]
-    OtherCluster { server: String },
-    #[error("connecting to {server}")]
-    Connect { server: String, source: std::io::Error },
 }

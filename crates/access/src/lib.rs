@@ -2,13 +2,11 @@
 mod authenticate;
 mod authorize;
 mod error;
-mod join;
 mod pki;
 mod trust;
 
 pub use authenticate::{anonymous, by_bearer, by_certificate};
 pub use authorize::{Asked, authorize};
 pub use error::Error;
-pub use join::JoinToken;
 pub use pki::{ClientCert, Pki};
 pub use trust::unverified;

@@ -2,7 +2,8 @@
 //!
 //! Only the CA's key and the secret of joining nodes are worth keeping, so nothing else is: a new start brings a fresh serving certificate
 //! with the names that are asked for then, and nobody has to renew anything on disk.
-use crate::{Error, JoinToken};
+use crate::Error;
+use knarr_cluster::remote::JoinToken;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
@@ -155,7 +156,7 @@ fn new_key() -> Result<KeyPair, Error> {
 /// 256 bits, in letters that survive a shell.
 fn new_secret() -> String {
     let bytes: [u8; 32] = rand::random();
-    crate::join::hex(&bytes)
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn ca_params() -> Result<CertificateParams, Error> {

@@ -27,7 +27,7 @@ pub async fn run(options: AgentOptions) -> anyhow::Result<ExitCode> {
     let token: JoinToken = options.token.trim().parse()?;
     let ca_der = pinned_ca(&options.server, &token.ca_sha256).await?;
     let name = crate::node::name(&options.node)?;
-    let access = Access::Token { url: options.server.clone(), ca_der: ca_der.clone(), token: format!("{}:{name}", token.secret) };
+    let access = Access::Token { url: options.server.clone(), ca_der: ca_der.clone(), token: token.bearer(&name) };
     let client = access.client().await?;
     admitted(&client, &options.server).await?;
     let (shelf, kinds) = (Shelf::remote(), Table::new(builtin()));

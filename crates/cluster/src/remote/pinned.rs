@@ -10,7 +10,7 @@ use rustls::{
 };
 use sha2::{Digest, Sha256};
 use std::{
-    io,
+    fmt, io,
     str::FromStr,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -27,6 +27,21 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct JoinToken {
     pub ca_sha256: [u8; 32],
     pub secret: String,
+}
+
+impl JoinToken {
+    /// What the agent of a node sends as its bearer token: the secret, and which node it is.
+    pub fn bearer(&self, node: &str) -> String {
+        format!("{}:{node}", self.secret)
+    }
+}
+
+impl fmt::Display for JoinToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("knarr1.")?;
+        self.ca_sha256.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        write!(f, ".{}", self.secret)
+    }
 }
 
 impl FromStr for JoinToken {
